@@ -18,14 +18,21 @@ ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 
 # Read by the scripts; "make help" says what they do.
-export PG_CONFIG COPT ASSERT REGRESS ISOLATION PROVE_TESTS JOBS KEEP
+export PG_CONFIG COPT ASSERT REGRESS ISOLATION PROVE_TESTS JOBS KEEP ACCEPT
 export DURATION SESSIONS
 
 check:
 	@test/tools/check layers format regress isolation tap
 
-check-layers check-format check-regress check-isolation check-tap: check-%:
+check-regress check-isolation check-tap: check-%:
 	@test/tools/check $*
+
+check-layers:
+	@test/tools/layers
+
+check-format:
+	@test/tools/install-deps
+	@test/tools/indent --check
 
 demo:
 	@test/tools/throwaway demo/run
@@ -37,6 +44,7 @@ bench:
 	@test/tools/throwaway test/tools/with-server -c test/bench/server.conf test/bench/run
 
 indent:
+	@test/tools/install-deps
 	@test/tools/indent --write
 
 typedefs:
@@ -62,7 +70,8 @@ help:
 #> make typedefs            write src/typedefs.list anew
 #>
 #> For check, demo, stress and bench: PG_CONFIG=path, COPT=flags for the compiler,
-#> ASSERT=1 to build with assertions, KEEP=1 to keep the directory they work in.
+#> ASSERT=1 to build with assertions, KEEP=1 to keep the directory they work in,
+#> ACCEPT=1 to make the output of regress and isolation the expected one.
 
 # Any other goal of the same command line, as in "make all check".
 OTHERS = $(filter-out $(TOOLS),$(MAKECMDGOALS))
@@ -79,15 +88,16 @@ ifeq ($(wildcard $(PGXS)),)
 $(error no PostgreSQL headers: install them (Debian: postgresql-server-dev-15) or name another with PG_CONFIG=...)
 endif
 
-srcdir ?= .
+# Where the sources are: here, or where "make -f .../Makefile VPATH=..." says.
+srcdir = $(or $(VPATH),.)
 SOURCES = $(sort $(wildcard $(srcdir)/src/*.c $(srcdir)/src/*/*.c))
 OBJS = $(patsubst $(srcdir)/%.c,%.o,$(SOURCES))
 DATA = $(patsubst $(srcdir)/%,%,$(sort $(wildcard $(srcdir)/sql/$(EXTENSION)--*.sql)))
 
 # The version is written in the control file alone; the C code gets it from here.
-VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" $(srcdir)/$(EXTENSION).control)
+DASHCACHE_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" $(srcdir)/$(EXTENSION).control)
 
-PG_CPPFLAGS = -I$(srcdir)/src -DDASHCACHE_VERSION=\"$(VERSION)\"
+PG_CPPFLAGS = -I$(srcdir)/src -DDASHCACHE_VERSION=\"$(DASHCACHE_VERSION)\"
 ifneq ($(ASSERT),)
 PG_CPPFLAGS += -DUSE_ASSERT_CHECKING
 endif
@@ -113,6 +123,10 @@ ISOLATION_OPTS += --expecteddir=$(srcdir)/test/isolation
 endif
 
 -include $(wildcard $(DEPENDENCIES))
+
+ifdef VPATH
+$(shell mkdir -p $(sort $(dir $(OBJS))))
+endif
 
 # A changed version or flag above reaches every object, and the bitcode that
 # goes with an object is made anew whenever that is.

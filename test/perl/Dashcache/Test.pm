@@ -164,6 +164,9 @@ use Carp;
 use IPC::Run;
 use PostgreSQL::Test::Utils ();
 
+# What psql writes of a statement that failed, and not of one that has warned.
+my $failure = qr/^(?:psql:\S+ )?(?:ERROR|FATAL|PANIC|error): |connection to server was lost/m;
+
 =head1 METHODS OF A SESSION
 
 =head2 $session->query($query)
@@ -245,7 +248,7 @@ sub start
 	# psql writes the mark to both outputs once it is done with the query, and
 	# then reads on; what is before the mark is the answer.
 	$self->{query} = $query;
-	$self->{mark} = 'done with ' . ++$self->{sent};
+	$self->{mark} = 'Dashcache::Test::Session: done with ' . ++$self->{sent};
 	$self->{stdin} .= "$query\n;\n\\echo '$self->{mark}'\n\\warn '$self->{mark}'\n";
 	$self->{timer}->start($PostgreSQL::Test::Utils::timeout_default);
 	$self->{run}->pump_nb;
@@ -281,7 +284,7 @@ sub finish
 	chomp($output, $error);
 	delete $self->{mark};
 	return ($output, $error) if wantarray;
-	croak "failed: $self->{query}\n$error" if $error =~ /^(?:psql:.*)?(?:ERROR|FATAL|PANIC|.*connection)/m;
+	croak "failed: $self->{query}\n$error" if $error =~ $failure;
 	return $output;
 }
 
@@ -299,7 +302,7 @@ sub error
 
 	$self->start($query);
 	my ($output, $error) = $self->finish;
-	croak "did not fail: $query" if $error eq '';
+	croak "did not fail: $query" if $error !~ $failure;
 	return $error;
 }
 

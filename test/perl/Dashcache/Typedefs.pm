@@ -48,28 +48,34 @@ sub add_typedefs
 	my $text = do { local $/; <$fh> };
 	close $fh;
 
-	# Without comments, preprocessor lines and the members of structs (from the
-	# inside out), a typedef is what is between the word and a semicolon.
+	# Without comments, preprocessor lines, the sizes of arrays and the members
+	# of structs (from the inside out), a typedef is what is between the word and
+	# a semicolon.
 	$text =~ s!/\*.*?\*/! !gs;
 	$text =~ s!//[^\n]*!!g;
 	$text =~ s!^[ \t]*#(?:[^\n]*\\\n)*[^\n]*!!gm;
+	1 while $text =~ s!\[[^\[\]]*\]!!g;
 	1 while $text =~ s!\b(?:struct|union|enum)\b(\s*\w*\s*)\{[^{}]*\}!struct$1!g;
+
+	# The row types of PostgreSQL's catalogs.
+	$names->{"FormData_$1"} = 1 while $text =~ /^CATALOG\((\w+),/gm;
 
 	while ($text =~ /\btypedef\b([^;]*);/g)
 	{
 		my $declaration = $1;
 
 		# A pointer to a function, a function, or (a list of) plain names.
-		if (   $declaration =~ /\(\s*\*\s*(\w+)\s*(?:\[[^\]]*\]\s*)?\)\s*\(/
+		$declaration =~ s/\b(?:pg_attribute_\w+|__\w+)\b.*//s;
+		if (   $declaration =~ /\(\s*\*\s*(\w+)\s*\)\s*\(/
 			|| $declaration =~ /\b(\w+)\s*\(/)
 		{
 			$names->{$1} = 1;
 			next;
 		}
-		$declaration =~ s/\b(?:pg_attribute_\w+|__attribute__)\b.*//s;
 		foreach my $declarator (split /,/, $declaration)
 		{
-			$names->{$1} = 1 if $declarator =~ /(\w+)\s*(?:\[[^\]]*\]\s*)*$/;
+			$names->{$1} = 1
+			  if $declarator =~ /(\w+)\s*$/ && $1 !~ /^(?:struct|union|enum)$/;
 		}
 	}
 	return;
