@@ -43,7 +43,7 @@ stress:
 bench:
 	@test/tools/throwaway test/tools/with-server -c test/bench/server.conf test/bench/run
 
-indent:
+indent: typedefs
 	@test/tools/install-deps
 	@test/tools/indent --write
 
@@ -66,8 +66,8 @@ help:
 #> make check-tap           PROVE_TESTS="test/t/010_name.pl ..."  JOBS=n at a time
 #> make stress              DURATION=seconds SESSIONS=n
 #> make bench               measure
-#> make indent              format the C sources in place
-#> make typedefs            write src/typedefs.list anew
+#> make indent              format the C sources in place, after
+#> make typedefs            which writes src/typedefs.list anew
 #>
 #> For check, demo, stress and bench: PG_CONFIG=path, COPT=flags for the compiler,
 #> ASSERT=1 to build with assertions, KEEP=1 to keep the directory they work in,
