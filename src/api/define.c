@@ -1,0 +1,660 @@
+/*-------------------------------------------------------------------------
+ *
+ * define.c
+ *		Defining, dropping and overriding.
+ *
+ * Everything here is transactional: rows in our tables, triggers on sources.
+ * A definition gets a version, the transaction ID that made it, and entries
+ * are kept by version; so that answers of an earlier definition, or of one
+ * that was rolled back, are never found, whenever they were stored.
+ *
+ * Locking: definitions wait for each other on dashcache.widget (SHARE ROW
+ * EXCLUSIVE), then lock their sources in the order of their OIDs (SHARE ROW
+ * EXCLUSIVE, as CREATE TRIGGER does): when that is granted, no transaction is
+ * left that has written to a source unnoticed, and every later one will read
+ * the new definitions before its first write.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "api/define.h"
+
+#include "preload.h"
+#include "stats.h"
+#include "store/store.h"
+#include "widget/acl.h"
+#include "widget/analyze.h"
+#include "widget/catalog.h"
+#include "widget/install.h"
+#include "widget/metacache.h"
+#include "widget/settings.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(dashcache_define);
+PG_FUNCTION_INFO_V1(dashcache_drop);
+PG_FUNCTION_INFO_V1(dashcache_watch);
+PG_FUNCTION_INFO_V1(dashcache_unwatch);
+PG_FUNCTION_INFO_V1(dashcache_grant);
+PG_FUNCTION_INFO_V1(dashcache_revoke);
+
+/*
+ * Widgets that this transaction has defined anew or dropped: their earlier
+ * entries go at its commit.
+ */
+typedef struct Outdated
+{
+	uint32		widget;
+	uint64		version;		/* of the definition that stays; 0: none */
+	struct Outdated *next;
+} Outdated;
+
+static Outdated *outdated = NULL;
+
+static bool
+is_outdated(const DcSharedEntry *entry, void *arg)
+{
+	const Outdated *which = arg;
+
+	return entry->database == MyDatabaseId &&
+		entry->widget == which->widget &&
+		entry->version != which->version;
+}
+
+/* Drop the entries of what this transaction has replaced.  Throws nothing. */
+void
+dc_define_at_xact(XactEvent event)
+{
+	if (outdated == NULL)
+		return;
+	if (event == XACT_EVENT_COMMIT && dc_preloaded)
+	{
+		for (Outdated *which = outdated; which != NULL; which = which->next)
+		{
+			(void) dc_store_remove(is_outdated, which);
+			if (which->version == 0)
+				dc_stats_release(MyDatabaseId, which->widget);
+		}
+	}
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		event == XACT_EVENT_PREPARE)
+		outdated = NULL;		/* its memory goes with the transaction */
+}
+
+static void
+remember_outdated(uint32 widget, uint64 version)
+{
+	Outdated   *which = MemoryContextAlloc(TopTransactionContext,
+										   sizeof(Outdated));
+
+	which->widget = widget;
+	which->version = version;
+	which->next = outdated;
+	outdated = which;
+}
+
+static char *
+text_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+static char *
+name_argument(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	char	   *name = text_argument(fcinfo, n);
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", what)));
+	if (name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("%s must not be empty", what)));
+	if (strlen(name) >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("%s is too long", what),
+				 errdetail("It has %zu bytes, the limit is %d.",
+						   strlen(name), NAMEDATALEN - 1)));
+	return name;
+}
+
+static DcDashboard *
+existing_dashboard(const char *name)
+{
+	DcDashboard *dashboard = dc_metacache_dashboard(name);
+
+	if (dashboard == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("dashboard \"%s\" does not exist", name),
+				 errhint("dashcache_define() makes one; the view dashcache_sources lists them.")));
+	return dashboard;
+}
+
+static DcWidget *
+existing_widget(DcDashboard *dashboard, const char *name)
+{
+	DcWidget   *widget = dc_metacache_widget(dashboard, name);
+
+	if (widget == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("widget \"%s\" of dashboard \"%s\" does not exist",
+						name, dashboard->name),
+				 errhint("The view dashcache_sources lists the widgets.")));
+	return widget;
+}
+
+static void
+lock_definitions(void)
+{
+	if (!OidIsValid(dc_catalog_relid(DC_TABLE_WIDGET)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table dashcache.widget does not exist"),
+				 errhint("Run CREATE EXTENSION dashcache.")));
+	LockRelationOid(dc_catalog_relid(DC_TABLE_WIDGET), ShareRowExclusiveLock);
+}
+
+static uint64
+own_version(void)
+{
+	return U64FromFullTransactionId(GetTopFullTransactionId());
+}
+
+/*-------------------------------------------------------------------------
+ * dashcache_define()
+ *-------------------------------------------------------------------------
+ */
+
+static void
+check_interval(const Interval *interval, const char *what)
+{
+	Interval	zero = {0};
+
+	if (interval != NULL &&
+		DatumGetInt32(DirectFunctionCall2(interval_cmp,
+										  IntervalPGetDatum(interval),
+										  IntervalPGetDatum(&zero))) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be negative", what)));
+}
+
+static void
+check_choice(const char *given, const char *what, const char *const *choices,
+			 const char *list)
+{
+	if (given == NULL)
+		return;
+	for (; *choices != NULL; choices++)
+	{
+		if (strcmp(given, *choices) == 0)
+			return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid %s: \"%s\"", what, given),
+			 errhint("It is one of %s.", list)));
+}
+
+static DcAnalysis *
+analyze_pinned(const DcSettings *settings, const char *query)
+{
+	int			save_nestlevel = NewGUCNestLevel();
+	DcAnalysis *analysis;
+
+	dc_settings_pin(settings);
+	analysis = dc_analyze_query(query);
+	AtEOXact_GUC(false, save_nestlevel);
+	return analysis;
+}
+
+static Datum
+int_array(const Bitmapset *members)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(bms_num_members(members), 1));
+	int			n = 0;
+	int			member = -1;
+
+	while ((member = bms_next_member(members, member)) >= 0)
+		elements[n++] = Int16GetDatum(member);
+	return PointerGetDatum(construct_array(elements, n, INT2OID, 2, true,
+										   TYPALIGN_SHORT));
+}
+
+/* Replace a widget's rows in dashcache.source.  Within dc_catalog_begin(). */
+static void
+write_sources(uint32 widget, List *rows)
+{
+	Oid			types[11] = {INT4OID, INT2OID, OIDOID, CHAROID, INT2ARRAYOID,
+	INT2OID, TEXTOID, OIDOID, OIDOID, OIDOID, TEXTOID};
+	Oid			widget_type = INT4OID;
+	Datum		widget_value = Int32GetDatum(widget);
+	ListCell   *lc;
+
+	dc_catalog_execute("DELETE FROM dashcache.source WHERE widget = $1",
+					   1, &widget_type, &widget_value, NULL);
+	foreach(lc, rows)
+	{
+		DcSourceRow *row = lfirst(lc);
+		DcSource   *source = &row->source;
+		bool		keyed = source->invalidation == DC_INVALIDATION_ROW;
+		Datum		values[11];
+		char		nulls[11];
+
+		memset(nulls, ' ', sizeof(nulls));
+		values[0] = widget_value;
+		values[1] = Int16GetDatum(foreach_current_index(lc) + 1);
+		values[2] = ObjectIdGetDatum(source->relid);
+		values[3] = CharGetDatum(source->invalidation);
+		values[4] = int_array(source->columns.attnums);
+		nulls[4] = source->columns.all ? 'n' : ' ';
+		values[5] = Int16GetDatum(source->key);
+		nulls[5] = source->key != 0 ? ' ' : 'n';
+		values[6] = row->key_expression == NULL ? (Datum) 0 :
+			CStringGetTextDatum(row->key_expression);
+		nulls[6] = row->key_expression != NULL ? ' ' : 'n';
+		values[7] = ObjectIdGetDatum(source->key_hash);
+		nulls[7] = keyed ? ' ' : 'n';
+		values[8] = ObjectIdGetDatum(source->tenant_hash);
+		nulls[8] = keyed ? ' ' : 'n';
+		values[9] = ObjectIdGetDatum(source->collation);
+		nulls[9] = OidIsValid(source->collation) ? ' ' : 'n';
+		values[10] = source->reason == NULL ? (Datum) 0 :
+			CStringGetTextDatum(source->reason);
+		nulls[10] = source->reason != NULL ? ' ' : 'n';
+		dc_catalog_execute("INSERT INTO dashcache.source VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+						   11, types, values, nulls);
+	}
+}
+
+/*
+ * Decide what a widget watches: analysis and overrides; install the triggers,
+ * write the rows, say what was done.
+ */
+static void
+set_sources(uint32 widget, const char *name, const char *dashboard,
+			DcAnalysis *analysis, const DcSettings *settings)
+{
+	List	   *rows = dc_install_plan(widget, analysis, settings);
+	DcCatalogWork work;
+
+	dc_install_triggers(rows);
+	dc_catalog_begin(&work);
+	write_sources(widget, rows);
+	dc_catalog_end(&work);
+	dc_install_notice(name, dashboard, analysis, rows);
+}
+
+/*
+ * dashcache_define(widget, query, dashboard, ttl, align, max_stale, result, tags)
+ */
+Datum
+dashcache_define(PG_FUNCTION_ARGS)
+{
+	static const char *const aligns[] = {"minute", "hour", "day", "week", "month", NULL};
+	static const char *const results[] = {"row", "rows", "value", NULL};
+	char	   *name = name_argument(fcinfo, 0, "widget");
+	char	   *query = text_argument(fcinfo, 1);
+	char	   *dashboard_name = name_argument(fcinfo, 2, "dashboard");
+	Interval   *ttl = PG_ARGISNULL(3) ? NULL : PG_GETARG_INTERVAL_P(3);
+	char	   *align = text_argument(fcinfo, 4);
+	Interval   *max_stale = PG_ARGISNULL(5) ? NULL : PG_GETARG_INTERVAL_P(5);
+	char	   *result = text_argument(fcinfo, 6);
+	DcDashboard *dashboard;
+	DcWidget   *old = NULL;
+	DcSettings	settings;
+	DcAnalysis *analysis;
+	DcCatalogWork work;
+	List	   *old_sources = NIL;
+	uint32		id;
+	uint64		version;
+
+	if (query == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("query must not be null")));
+	if (max_stale == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("max_stale must not be null"),
+				 errhint("'0' never serves what is no longer current.")));
+	check_interval(ttl, "ttl");
+	check_interval(max_stale, "max_stale");
+	check_choice(align, "align", aligns, "minute, hour, day, week and month");
+	check_choice(result, "result", results, "row, rows and value");
+	if (!PG_ARGISNULL(7) && array_contains_nulls(PG_GETARG_ARRAYTYPE_P(7)))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("tags must not be null")));
+
+	lock_definitions();
+	dashboard = dc_metacache_dashboard(dashboard_name);
+	if (dashboard != NULL)
+	{
+		dc_acl_check_owner(dashboard);
+		old = dc_metacache_widget(dashboard, name);
+		if (old != NULL)
+			old_sources = dc_install_sources_of(old->id);
+	}
+
+	settings = dc_settings_capture();
+	analysis = analyze_pinned(&settings, query);
+	if (result == NULL)
+		result = analysis->one_row ? "row" : "rows";
+	if (strcmp(result, "value") == 0 && analysis->ncolumns != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("the query returns %d columns", analysis->ncolumns),
+				 errhint("A widget with result => 'value' returns one column.")));
+
+	version = own_version();
+	dc_catalog_begin(&work);
+	{
+		Oid			types[14] = {TEXTOID, TEXTOID, OIDOID, TEXTOID, INTERVALOID,
+			TEXTOID, INTERVALOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID,
+		OIDOID, BOOLOID, BOOLOID, XID8OID};
+		Datum		values[14];
+		char		nulls[14];
+		bool		isnull;
+
+		memset(nulls, ' ', sizeof(nulls));
+		values[0] = CStringGetTextDatum(dashboard_name);
+		values[1] = CStringGetTextDatum(name);
+		values[2] = ObjectIdGetDatum(work.save_user);
+		values[3] = CStringGetTextDatum(query);
+		values[4] = IntervalPGetDatum(ttl);
+		nulls[4] = ttl != NULL ? ' ' : 'n';
+		values[5] = align == NULL ? (Datum) 0 : CStringGetTextDatum(align);
+		nulls[5] = align != NULL ? ' ' : 'n';
+		values[6] = IntervalPGetDatum(max_stale);
+		values[7] = CStringGetTextDatum(result);
+		values[8] = PG_ARGISNULL(7) ?
+			PointerGetDatum(construct_empty_array(TEXTOID)) : PG_GETARG_DATUM(7);
+		values[9] = dc_settings_to_array(&settings);
+		values[10] = ObjectIdGetDatum(analysis->tenant_type);
+		values[11] = BoolGetDatum(analysis->uses_params);
+		values[12] = BoolGetDatum(analysis->uses_clock);
+		values[13] = UInt64GetDatum(version);
+
+		if (dashboard == NULL)
+		{
+			Oid			owner_types[2] = {TEXTOID, OIDOID};
+			Datum		owner_values[2] = {values[0], values[2]};
+
+			dc_catalog_execute("INSERT INTO dashcache.dashboard (name, owner) VALUES ($1, $2)",
+							   2, owner_types, owner_values, NULL);
+		}
+		dc_catalog_execute("INSERT INTO dashcache.widget (dashboard, name, owner, query, ttl, align, max_stale,"
+						   "  result, tags, settings, tenant_type, uses_params, uses_clock, version)"
+						   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+						   " ON CONFLICT (dashboard, name) DO UPDATE SET"
+						   "  owner = excluded.owner, query = excluded.query, ttl = excluded.ttl,"
+						   "  align = excluded.align, max_stale = excluded.max_stale, result = excluded.result,"
+						   "  tags = excluded.tags, settings = excluded.settings,"
+						   "  tenant_type = excluded.tenant_type, uses_params = excluded.uses_params,"
+						   "  uses_clock = excluded.uses_clock, version = excluded.version"
+						   " RETURNING id",
+						   14, types, values, nulls);
+		id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
+										 SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	dc_catalog_end(&work);
+	dc_catalog_changed();
+
+	set_sources(id, name, dashboard_name, analysis, &settings);
+	dc_catalog_changed();
+	dc_install_remove_unused(old_sources);
+	remember_outdated(id, version);
+	PG_RETURN_VOID();
+}
+
+/*-------------------------------------------------------------------------
+ * dashcache_drop()
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * dashcache_drop(widget, dashboard)
+ */
+Datum
+dashcache_drop(PG_FUNCTION_ARGS)
+{
+	char	   *name = PG_ARGISNULL(0) ? NULL : name_argument(fcinfo, 0, "widget");
+	char	   *dashboard_name = name_argument(fcinfo, 1, "dashboard");
+	DcDashboard *dashboard;
+	DcWidget   *widget = NULL;
+	List	   *sources = NIL;
+	DcCatalogWork work;
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		values[2];
+
+	lock_definitions();
+	dashboard = existing_dashboard(dashboard_name);
+	dc_acl_check_owner(dashboard);
+	if (name != NULL)
+		widget = existing_widget(dashboard, name);
+
+	for (int i = 0; i < dashboard->nwidgets; i++)
+	{
+		DcWidget   *each = &dashboard->widgets[i];
+
+		if (widget == NULL || widget == each)
+		{
+			sources = list_concat_unique_oid(sources,
+											 dc_install_sources_of(each->id));
+			remember_outdated(each->id, 0);
+		}
+	}
+
+	values[0] = CStringGetTextDatum(dashboard_name);
+	values[1] = name == NULL ? (Datum) 0 : CStringGetTextDatum(name);
+	dc_catalog_begin(&work);
+	if (name == NULL)
+		dc_catalog_execute("DELETE FROM dashcache.dashboard WHERE name = $1",
+						   1, types, values, NULL);
+	else
+		dc_catalog_execute("DELETE FROM dashcache.widget WHERE dashboard = $1 AND name = $2",
+						   2, types, values, NULL);
+	dc_catalog_end(&work);
+	dc_catalog_changed();
+	dc_install_remove_unused(sources);
+	PG_RETURN_VOID();
+}
+
+/*-------------------------------------------------------------------------
+ * dashcache_watch(), dashcache_unwatch()
+ *-------------------------------------------------------------------------
+ */
+
+/* Give a widget a new version and find its sources again. */
+static void
+redo_sources(DcDashboard *dashboard, DcWidget *widget)
+{
+	List	   *old_sources = dc_install_sources_of(widget->id);
+	Oid			save_user;
+	int			save_context;
+	DcAnalysis *analysis;
+	DcCatalogWork work;
+	Oid			types[2] = {INT4OID, XID8OID};
+	Datum		values[2];
+	uint64		version = own_version();
+
+	/* what the owner may read is what counts */
+	GetUserIdAndSecContext(&save_user, &save_context);
+	SetUserIdAndSecContext(widget->owner,
+						   save_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	analysis = analyze_pinned(&widget->settings, widget->query);
+	SetUserIdAndSecContext(save_user, save_context);
+
+	values[0] = Int32GetDatum(widget->id);
+	values[1] = UInt64GetDatum(version);
+	dc_catalog_begin(&work);
+	dc_catalog_execute("UPDATE dashcache.widget SET version = $2 WHERE id = $1",
+					   2, types, values, NULL);
+	dc_catalog_end(&work);
+	dc_catalog_changed();
+
+	set_sources(widget->id, widget->name, dashboard->name, analysis,
+				&widget->settings);
+	dc_catalog_changed();
+	dc_install_remove_unused(old_sources);
+	remember_outdated(widget->id, version);
+}
+
+/*
+ * dashcache_watch(widget, source, tenant, dashboard)
+ */
+Datum
+dashcache_watch(PG_FUNCTION_ARGS)
+{
+	char	   *name = name_argument(fcinfo, 0, "widget");
+	char	   *tenant = text_argument(fcinfo, 2);
+	char	   *dashboard_name = name_argument(fcinfo, 3, "dashboard");
+	Oid			source;
+	DcDashboard *dashboard;
+	DcWidget   *widget;
+	DcCatalogWork work;
+	Oid			types[3] = {INT4OID, OIDOID, TEXTOID};
+	Datum		values[3];
+
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("source must not be null")));
+	source = PG_GETARG_OID(1);
+
+	lock_definitions();
+	dashboard = existing_dashboard(dashboard_name);
+	dc_acl_check_owner(dashboard);
+	widget = existing_widget(dashboard, name);
+	dc_install_check_source(source);
+	dc_acl_check_source(source);
+	if (tenant != NULL)
+		dc_install_check_expression(tenant, source, widget);
+
+	values[0] = Int32GetDatum(widget->id);
+	values[1] = ObjectIdGetDatum(source);
+	values[2] = tenant == NULL ? (Datum) 0 : CStringGetTextDatum(tenant);
+	dc_catalog_begin(&work);
+	dc_catalog_execute("INSERT INTO dashcache.override (widget, source, tenant) VALUES ($1, $2, $3)"
+					   " ON CONFLICT (widget, source) DO UPDATE SET tenant = excluded.tenant",
+					   3, types, values, tenant == NULL ? "  n" : "   ");
+	dc_catalog_end(&work);
+	redo_sources(dashboard, widget);
+	PG_RETURN_VOID();
+}
+
+/*
+ * dashcache_unwatch(widget, source, dashboard)
+ */
+Datum
+dashcache_unwatch(PG_FUNCTION_ARGS)
+{
+	char	   *name = name_argument(fcinfo, 0, "widget");
+	char	   *dashboard_name = name_argument(fcinfo, 2, "dashboard");
+	DcDashboard *dashboard;
+	DcWidget   *widget;
+	DcCatalogWork work;
+	Oid			types[2] = {INT4OID, OIDOID};
+	Datum		values[2];
+	uint64		found;
+
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("source must not be null")));
+
+	lock_definitions();
+	dashboard = existing_dashboard(dashboard_name);
+	dc_acl_check_owner(dashboard);
+	widget = existing_widget(dashboard, name);
+
+	values[0] = Int32GetDatum(widget->id);
+	values[1] = PG_GETARG_DATUM(1);
+	dc_catalog_begin(&work);
+	found = dc_catalog_execute("DELETE FROM dashcache.override WHERE widget = $1 AND source = $2",
+							   2, types, values, NULL);
+	dc_catalog_end(&work);
+	if (found == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("widget \"%s\" has no override for table \"%s\"",
+						name, get_rel_name(PG_GETARG_OID(1))),
+				 errhint("dashcache_watch() makes one.")));
+	redo_sources(dashboard, widget);
+	PG_RETURN_VOID();
+}
+
+/*-------------------------------------------------------------------------
+ * dashcache_grant(), dashcache_revoke()
+ *-------------------------------------------------------------------------
+ */
+
+static void
+change_grant(FunctionCallInfo fcinfo, const char *sql)
+{
+	char	   *dashboard_name = name_argument(fcinfo, 0, "dashboard");
+	DcDashboard *dashboard;
+	DcCatalogWork work;
+	Oid			types[2] = {TEXTOID, OIDOID};
+	Datum		values[2];
+
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("role must not be null"),
+				 errhint("'-' stands for PUBLIC.")));
+
+	lock_definitions();
+	dashboard = existing_dashboard(dashboard_name);
+	dc_acl_check_owner(dashboard);
+	values[0] = CStringGetTextDatum(dashboard_name);
+	values[1] = PG_GETARG_DATUM(1);
+	dc_catalog_begin(&work);
+	dc_catalog_execute(sql, 2, types, values, NULL);
+	dc_catalog_end(&work);
+	dc_catalog_changed();
+}
+
+/*
+ * dashcache_grant(dashboard, role)
+ */
+Datum
+dashcache_grant(PG_FUNCTION_ARGS)
+{
+	change_grant(fcinfo,
+				 "INSERT INTO dashcache.grantee (dashboard, role) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+	PG_RETURN_VOID();
+}
+
+/*
+ * dashcache_revoke(dashboard, role)
+ */
+Datum
+dashcache_revoke(PG_FUNCTION_ARGS)
+{
+	change_grant(fcinfo,
+				 "DELETE FROM dashcache.grantee WHERE dashboard = $1 AND role = $2");
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * define.h
+ *		Defining, dropping and overriding: what the rest must know.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DASHCACHE_DEFINE_H
+#define DASHCACHE_DEFINE_H
+
+#include "postgres.h"
+
+#include "access/xact.h"
+
+extern void dc_define_at_xact(XactEvent event);
+
+#endif							/* DASHCACHE_DEFINE_H */

@@ -1,0 +1,325 @@
+/*-------------------------------------------------------------------------
+ *
+ * get.c
+ *		dashcache_get() and dashcache_fetch().
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "read/fetch.h"
+#include "widget/acl.h"
+#include "widget/metacache.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(dashcache_get_text);
+PG_FUNCTION_INFO_V1(dashcache_get_bigint);
+PG_FUNCTION_INFO_V1(dashcache_get_uuid);
+PG_FUNCTION_INFO_V1(dashcache_fetch_text);
+PG_FUNCTION_INFO_V1(dashcache_fetch_bigint);
+PG_FUNCTION_INFO_V1(dashcache_fetch_uuid);
+
+/* The arguments that both functions have, in this order. */
+enum
+{
+	ARG_TENANT,
+	ARG_DASHBOARD,
+	ARG_WIDGET,
+	ARG_PARAMS,
+	ARG_REFRESH,
+	ARG_WITH_META
+};
+
+/* What a call asks for: a dashboard, or one widget of it. */
+typedef struct Call
+{
+	DcDashboard *dashboard;
+	DcWidget   *widget;			/* NULL: all */
+	DcRequest	request;
+} Call;
+
+/* What is told about several answers together. */
+typedef struct Summary
+{
+	bool		cached;
+	TimestampTz generated_at;
+	TimestampTz expires_at;
+	uint64		etag;
+} Summary;
+
+static void
+read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
+{
+	char		dashboard[NAMEDATALEN];
+	text	   *name;
+	Jsonb	   *params;
+
+	memset(call, 0, sizeof(*call));
+
+	if (PG_ARGISNULL(ARG_TENANT))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("tenant must not be null")));
+	if (PG_ARGISNULL(ARG_DASHBOARD))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("dashboard must not be null")));
+
+	name = PG_GETARG_TEXT_PP(ARG_DASHBOARD);
+	if (VARSIZE_ANY_EXHDR(name) < NAMEDATALEN)
+	{
+		text_to_cstring_buffer(name, dashboard, sizeof(dashboard));
+		call->dashboard = dc_metacache_dashboard(dashboard);
+	}
+	if (call->dashboard == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("dashboard \"%s\" does not exist", text_to_cstring(name)),
+				 errhint("dashcache_define() makes one; the view dashcache_sources lists them.")));
+	dc_acl_check_read(call->dashboard);
+
+	if (!PG_ARGISNULL(ARG_WIDGET))
+	{
+		char	   *widget = text_to_cstring(PG_GETARG_TEXT_PP(ARG_WIDGET));
+
+		call->widget = dc_metacache_widget(call->dashboard, widget);
+		if (call->widget == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("widget \"%s\" of dashboard \"%s\" does not exist",
+							widget, call->dashboard->name),
+					 errhint("The view dashcache_sources lists the widgets.")));
+	}
+
+	if (PG_ARGISNULL(ARG_PARAMS))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("params must not be null"),
+				 errhint("Leave it out, or give '{}'.")));
+	params = PG_GETARG_JSONB_P(ARG_PARAMS);
+	if (!JB_ROOT_IS_OBJECT(params))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("params must be a JSON object"),
+				 errhint("For example '{\"days\": 7}'.")));
+
+	call->request.tenant = PG_GETARG_DATUM(ARG_TENANT);
+	if (tenant_type == TEXTOID)
+		call->request.tenant = PointerGetDatum(PG_DETOAST_DATUM_PACKED(call->request.tenant));
+	call->request.tenant_type = tenant_type;
+	call->request.params = JsonbPGetDatum(params);
+	call->request.refresh = !PG_ARGISNULL(ARG_REFRESH) && PG_GETARG_BOOL(ARG_REFRESH);
+}
+
+static void
+summarize(Summary *summary, const DcAnswer *answer, bool first)
+{
+	bool		cached = answer->source != DC_FROM_DATABASE;
+
+	if (first)
+	{
+		summary->cached = cached;
+		summary->generated_at = answer->generated_at;
+		summary->expires_at = answer->expires_at;
+		summary->etag = answer->etag;
+		return;
+	}
+	summary->cached &= cached;
+	summary->generated_at = Min(summary->generated_at, answer->generated_at);
+	summary->expires_at = Min(summary->expires_at, answer->expires_at);
+	summary->etag = hash_combine64(summary->etag, answer->etag);
+}
+
+static void
+append_timestamp(StringInfo out, TimestampTz at)
+{
+	char		buffer[MAXDATELEN + 1];
+
+	if (TIMESTAMP_NOT_FINITE(at))
+		appendStringInfoString(out, "null");
+	else
+		appendStringInfo(out, "\"%s\"",
+						 JsonEncodeDateTime(buffer, TimestampTzGetDatum(at),
+											TIMESTAMPTZOID, NULL));
+}
+
+static void
+append_meta(StringInfo out, const Summary *summary)
+{
+	appendStringInfo(out, "\"_meta\":{\"cached\":%s,\"generated_at\":",
+					 summary->cached ? "true" : "false");
+	append_timestamp(out, summary->generated_at);
+	appendStringInfoString(out, ",\"expires_at\":");
+	append_timestamp(out, summary->expires_at);
+	appendStringInfo(out, ",\"etag\":\"%016llx\"}",
+					 (unsigned long long) summary->etag);
+}
+
+/*
+ * The answer as one json value.  It is built in place behind the header of a
+ * varlena, so that the bytes of a hit are copied once.
+ */
+static Datum
+get(FunctionCallInfo fcinfo, Oid tenant_type)
+{
+	bool		with_meta = !PG_ARGISNULL(ARG_WITH_META) && PG_GETARG_BOOL(ARG_WITH_META);
+	StringInfoData out;
+	DcAnswer	answer;
+	Summary		summary = {0};
+	Call		call;
+	bool		object;
+	bool		first = true;
+
+	read_arguments(fcinfo, tenant_type, &call);
+
+	initStringInfo(&out);
+	out.len = VARHDRSZ;
+
+	/* with _meta, a single widget is a member of an object, too */
+	object = call.widget == NULL || with_meta;
+	if (object)
+		appendStringInfoChar(&out, '{');
+	for (int i = 0; i < call.dashboard->nwidgets; i++)
+	{
+		DcWidget   *widget = &call.dashboard->widgets[i];
+
+		if (call.widget != NULL && call.widget != widget)
+			continue;
+		if (object)
+		{
+			if (!first)
+				appendStringInfoChar(&out, ',');
+			appendStringInfoString(&out, widget->json_name);
+			appendStringInfoChar(&out, ':');
+		}
+		dc_fetch(call.dashboard, widget, &call.request, &out, &answer);
+		summarize(&summary, &answer, first);
+		first = false;
+	}
+	if (with_meta)
+	{
+		if (!first)
+			appendStringInfoChar(&out, ',');
+		append_meta(&out, &summary);
+	}
+	if (object)
+		appendStringInfoChar(&out, '}');
+
+	SET_VARSIZE(out.data, out.len);
+	PG_RETURN_POINTER(out.data);
+}
+
+/*
+ * dashcache_get(tenant, dashboard, widget, params, refresh, with_meta): see
+ * COMMENT ON FUNCTION.  Three overloads for the type of the tenant.
+ */
+Datum
+dashcache_get_text(PG_FUNCTION_ARGS)
+{
+	return get(fcinfo, TEXTOID);
+}
+
+Datum
+dashcache_get_bigint(PG_FUNCTION_ARGS)
+{
+	return get(fcinfo, INT8OID);
+}
+
+Datum
+dashcache_get_uuid(PG_FUNCTION_ARGS)
+{
+	return get(fcinfo, UUIDOID);
+}
+
+static const char *
+source_name(DcAnswerSource source)
+{
+	switch (source)
+	{
+		case DC_FROM_CACHE:
+			return "cache";
+		case DC_FROM_DATABASE:
+			return "database";
+	}
+	return NULL;
+}
+
+static void
+set_timestamp(Datum *value, bool *isnull, TimestampTz at)
+{
+	*value = TimestampTzGetDatum(at);
+	*isnull = TIMESTAMP_NOT_FINITE(at);
+}
+
+static Datum
+fetch(FunctionCallInfo fcinfo, Oid tenant_type)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Call		call;
+
+	read_arguments(fcinfo, tenant_type, &call);
+	InitMaterializedSRF(fcinfo, 0);
+
+	for (int i = 0; i < call.dashboard->nwidgets; i++)
+	{
+		DcWidget   *widget = &call.dashboard->widgets[i];
+		StringInfoData out;
+		DcAnswer	answer;
+		Datum		values[8];
+		bool		nulls[8] = {0};
+		char		etag[17];
+
+		if (call.widget != NULL && call.widget != widget)
+			continue;
+
+		initStringInfo(&out);
+		out.len = VARHDRSZ;
+		dc_fetch(call.dashboard, widget, &call.request, &out, &answer);
+		SET_VARSIZE(out.data, out.len);
+
+		values[0] = CStringGetTextDatum(widget->name);
+		values[1] = PointerGetDatum(out.data);
+		values[2] = CStringGetTextDatum(source_name(answer.source));
+		nulls[3] = answer.reason == NULL;
+		values[3] = nulls[3] ? (Datum) 0 : CStringGetTextDatum(answer.reason);
+		set_timestamp(&values[4], &nulls[4], answer.generated_at);
+		set_timestamp(&values[5], &nulls[5], answer.expires_at);
+		values[6] = Float8GetDatum(answer.compute_ms);
+		snprintf(etag, sizeof(etag), "%016llx", (unsigned long long) answer.etag);
+		values[7] = CStringGetTextDatum(etag);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		pfree(out.data);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * dashcache_fetch(tenant, dashboard, widget, params, refresh): see COMMENT ON
+ * FUNCTION.  Three overloads for the type of the tenant.
+ */
+Datum
+dashcache_fetch_text(PG_FUNCTION_ARGS)
+{
+	return fetch(fcinfo, TEXTOID);
+}
+
+Datum
+dashcache_fetch_bigint(PG_FUNCTION_ARGS)
+{
+	return fetch(fcinfo, INT8OID);
+}
+
+Datum
+dashcache_fetch_uuid(PG_FUNCTION_ARGS)
+{
+	return fetch(fcinfo, UUIDOID);
+}

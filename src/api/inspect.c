@@ -1,0 +1,365 @@
+/*-------------------------------------------------------------------------
+ *
+ * inspect.c
+ *		What the views show.
+ *
+ * Set-returning functions under the views of the install script.  They show
+ * the current database only, and never an answer's content.
+ *
+ * Locking: entries are copied out of one locked partition at a time, so a view
+ * of all entries is not of one moment.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "changes.h"
+#include "consistency/stamp.h"
+#include "consistency/validity.h"
+#include "guc.h"
+#include "preload.h"
+#include "stats.h"
+#include "store/store.h"
+#include "widget/catalog.h"
+#include "widget/metacache.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+PG_FUNCTION_INFO_V1(dashcache_entry_list);
+PG_FUNCTION_INFO_V1(dashcache_widget_counters);
+PG_FUNCTION_INFO_V1(dashcache_status_row);
+PG_FUNCTION_INFO_V1(dashcache_change_list);
+PG_FUNCTION_INFO_V1(dashcache_reset_stats);
+
+/*-------------------------------------------------------------------------
+ * Entries
+ *-------------------------------------------------------------------------
+ */
+
+/* The type of a widget's tenant, looked up once a call. */
+typedef struct WidgetType
+{
+	uint32		widget;			/* hash key */
+	uint64		version;		/* 0: there is no such widget */
+	int16		len;
+	bool		byval;
+	FmgrInfo	output;
+} WidgetType;
+
+typedef struct Collector
+{
+	List	   *entries;		/* of DcSharedEntry: copies without payload */
+	List	   *states;			/* of integers: DcVerdict */
+	DcSnapshot	snapshot;
+} Collector;
+
+static void
+collect_entry(const DcSharedEntry *entry, void *arg)
+{
+	Collector  *collector = arg;
+	DcCulprit	culprit;
+	Size		size;
+	char	   *copy;
+
+	if (entry->database != MyDatabaseId)
+		return;
+	size = DC_ENTRY_SIZE(entry) - entry->payload_len;
+	copy = palloc(size);
+	memcpy(copy, entry, size);
+	collector->entries = lappend(collector->entries, copy);
+	collector->states = lappend_int(collector->states,
+									dc_proof_check(DC_ENTRY_PROOF(entry),
+												   &collector->snapshot,
+												   &culprit));
+}
+
+static void
+read_type(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	WidgetType *type = arg;
+	bool		isnull;
+	Oid			oid = DatumGetObjectId(heap_getattr(tuple, DC_WIDGET_TENANT_TYPE,
+													desc, &isnull));
+	Oid			output;
+	bool		varlena;
+
+	type->version = DatumGetUInt64(heap_getattr(tuple, DC_WIDGET_VERSION,
+												desc, &isnull));
+	get_typlenbyval(oid, &type->len, &type->byval);
+	getTypeOutputInfo(oid, &output, &varlena);
+	fmgr_info(output, &type->output);
+}
+
+/* The text of an entry's tenant, from the bytes in its key. */
+static char *
+tenant_text(WidgetType *type, const DcSharedEntry *entry)
+{
+	const char *bytes = DC_ENTRY_TENANT(entry);
+	Datum		value;
+
+	if (type->byval)
+		memcpy(&value, bytes, sizeof(Datum));
+	else if (type->len == -1)
+		value = PointerGetDatum(cstring_to_text_with_len(bytes, entry->tenant_len));
+	else
+	{
+		char	   *copy = palloc(entry->tenant_len + 1);
+
+		memcpy(copy, bytes, entry->tenant_len);
+		copy[entry->tenant_len] = '\0';
+		value = PointerGetDatum(copy);
+	}
+	return OutputFunctionCall(&type->output, value);
+}
+
+static Datum
+params_of(const DcSharedEntry *entry)
+{
+	Jsonb	   *params;
+
+	if (entry->params_len == 0)
+		return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+	params = palloc(VARHDRSZ + entry->params_len);
+	SET_VARSIZE(params, VARHDRSZ + entry->params_len);
+	memcpy(VARDATA(params), DC_ENTRY_PARAMS(entry), entry->params_len);
+	return JsonbPGetDatum(params);
+}
+
+/*
+ * dashcache.entries() -> (widget, tenant, params, state, generated_at,
+ * expires_at, last_used_at, hits, bytes, stored_bytes, compute_ms)
+ */
+Datum
+dashcache_entry_list(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	TimestampTz now = GetCurrentTimestamp();
+	Collector	collector = {0};
+	HTAB	   *types;
+	HASHCTL		ctl = {.keysize = sizeof(uint32), .entrysize = sizeof(WidgetType)};
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!dc_preloaded || RecoveryInProgress())
+		return (Datum) 0;
+
+	dc_snapshot_init(&collector.snapshot, GetActiveSnapshot());
+	dc_store_scan(collect_entry, &collector);
+
+	ctl.hcxt = CurrentMemoryContext;
+	types = hash_create("dashcache widget types", 64, &ctl,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+
+	forboth(lc, collector.entries, lc2, collector.states)
+	{
+		DcSharedEntry *entry = lfirst(lc);
+		WidgetType *type;
+		bool		found;
+		Datum		values[11];
+		bool		nulls[11] = {0};
+		const char *state;
+
+		type = hash_search(types, &entry->widget, HASH_ENTER, &found);
+		if (!found)
+		{
+			type->version = 0;
+			dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
+							Int32GetDatum(entry->widget), read_type, type);
+		}
+		/* of a definition that is no more, or not yet */
+		if (type->version != entry->version)
+			continue;
+
+		state = now >= entry->expires_at ? "expired" :
+			lfirst_int(lc2) == DC_CHANGED ? "changed" : "current";
+		values[0] = Int32GetDatum(entry->widget);
+		values[1] = CStringGetTextDatum(tenant_text(type, entry));
+		values[2] = params_of(entry);
+		values[3] = CStringGetTextDatum(state);
+		values[4] = TimestampTzGetDatum(entry->generated_at);
+		values[5] = TimestampTzGetDatum(entry->expires_at);
+		nulls[5] = TIMESTAMP_NOT_FINITE(entry->expires_at);
+		values[6] = TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&entry->last_used_at));
+		values[7] = Int64GetDatum(pg_atomic_read_u64(&entry->hits));
+		values[8] = Int64GetDatum(entry->payload_len);
+		values[9] = Int64GetDatum(DC_ENTRY_SIZE(entry));
+		values[10] = Float8GetDatum(entry->compute_us / 1000.0);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	hash_destroy(types);
+	return (Datum) 0;
+}
+
+/*-------------------------------------------------------------------------
+ * Counters
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * dashcache.counters(widget) -> the counters, in the order of DcCounter
+ */
+Datum
+dashcache_widget_counters(PG_FUNCTION_ARGS)
+{
+	Datum		values[DC_COUNTERS];
+	bool		nulls[DC_COUNTERS] = {0};
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	memset(values, 0, sizeof(values));
+	if (dc_preloaded)
+	{
+		DcSharedStats *stats = dc_stats_get(MyDatabaseId, PG_GETARG_INT32(0));
+
+		for (int i = 0; i < DC_COUNTERS; i++)
+			values[i] = Int64GetDatum(dc_stats_read(stats, i));
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+													  values, nulls)));
+}
+
+/*
+ * dashcache_reset_stats(): set the counters of this database to zero.
+ */
+Datum
+dashcache_reset_stats(PG_FUNCTION_ARGS)
+{
+	if (dc_preloaded)
+		dc_stats_reset(MyDatabaseId);
+	PG_RETURN_VOID();
+}
+
+/*-------------------------------------------------------------------------
+ * Status
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * dashcache.status() -> (preloaded, enabled, in_recovery, memory_total,
+ * memory_used, entries, stats_since, waits_for_prepared)
+ */
+Datum
+dashcache_status_row(PG_FUNCTION_ARGS)
+{
+	Datum		values[8] = {0};
+	bool		nulls[8] = {0};
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	values[0] = BoolGetDatum(dc_preloaded);
+	values[1] = BoolGetDatum(dc_enabled);
+	values[2] = BoolGetDatum(RecoveryInProgress());
+	if (dc_preloaded)
+	{
+		Size		total = mul_size(dc_memory_kb, 1024);
+		Size		used;
+		uint64		entries;
+
+		dc_store_usage(&entries, &used);
+		values[3] = Int64GetDatum(total);
+		values[4] = Int64GetDatum(used + dc_stats_shmem_size(total) +
+								  dc_changes_shmem_size(total) +
+								  dc_stamp_shmem_size(total));
+		values[5] = Int64GetDatum(entries);
+		values[6] = TimestampTzGetDatum(dc_stats_since());
+		if (!RecoveryInProgress())
+		{
+			DcSnapshot	snapshot;
+
+			dc_snapshot_init(&snapshot, GetActiveSnapshot());
+			values[7] = BoolGetDatum(snapshot.xmin < dc_xid_floor());
+		}
+	}
+	else
+		nulls[3] = nulls[4] = nulls[5] = nulls[6] = true;
+
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+													  values, nulls)));
+}
+
+/*-------------------------------------------------------------------------
+ * Changes
+ *-------------------------------------------------------------------------
+ */
+
+static char *
+operation_names(uint8 operations)
+{
+	static const struct
+	{
+		uint8		bit;
+		const char *name;
+	}			names[] = {
+		{DC_CHANGE_INSERT, "INSERT"},
+		{DC_CHANGE_UPDATE, "UPDATE"},
+		{DC_CHANGE_DELETE, "DELETE"},
+		{DC_CHANGE_TRUNCATE, "TRUNCATE"},
+		{DC_CHANGE_DDL, "DDL"}
+	};
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (operations & names[i].bit)
+			appendStringInfo(&out, "%s%s", out.len > 0 ? ", " : "", names[i].name);
+	}
+	return out.data;
+}
+
+/*
+ * dashcache.changes() -> (at, source, tenant, operation, xid, entries_hit)
+ *
+ * The journal has a record of each transaction that was about to commit; only
+ * those that have are shown.
+ */
+Datum
+dashcache_change_list(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!dc_preloaded || RecoveryInProgress())
+		return (Datum) 0;
+
+	for (uint32 slot = 0; slot < dc_changes_capacity(); slot++)
+	{
+		DcChange	change;
+		uint64		entries_hit;
+		Datum		values[6];
+		bool		nulls[6] = {0};
+
+		if (!dc_changes_read(slot, &change, &entries_hit) ||
+			change.database != MyDatabaseId ||
+			dc_xid_running(change.xid) ||
+			!TransactionIdDidCommit((TransactionId) change.xid))
+			continue;
+		values[0] = TimestampTzGetDatum(change.at);
+		values[1] = ObjectIdGetDatum(change.source);
+		nulls[2] = change.every_tenant;
+		values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(change.tenant);
+		values[3] = CStringGetTextDatum(operation_names(change.operations));
+		values[4] = FullTransactionIdGetDatum(FullTransactionIdFromU64(change.xid));
+		values[5] = Int64GetDatum(entries_hit);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		Every difference between PostgreSQL versions, and nothing else.
+ *
+ * No other file of dashcache mentions PG_VERSION_NUM (a check enforces it).
+ * The reference is PostgreSQL 15; what later versions renamed is mapped here
+ * to one spelling.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DASHCACHE_COMPAT_H
+#define DASHCACHE_COMPAT_H
+
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "executor/executor.h"
+#include "nodes/plannodes.h"
+#include "tcop/tcopprot.h"
+
+#if PG_VERSION_NUM < 150000
+#error "dashcache needs PostgreSQL 15 or later"
+#endif
+
+/* PostgreSQL 17 renamed the struct that holds the next transaction ID. */
+#if PG_VERSION_NUM >= 170000
+#define DcTransamVariables TransamVariables
+#else
+#define DcTransamVariables ShmemVariableCache
+#endif
+
+/*
+ * Check that the current user may read all that a rewritten SELECT reads.  The
+ * planner gathers the range table of all levels; PostgreSQL 16 moved the
+ * permissions out of it.
+ */
+static inline void
+dc_check_select_permissions(Query *query, const char *query_string)
+{
+	PlannedStmt *plan = pg_plan_query(copyObject(query), query_string, 0, NULL);
+
+#if PG_VERSION_NUM >= 160000
+	ExecCheckPermissions(plan->rtable, plan->permInfos, true);
+#else
+	ExecCheckRTPerms(plan->rtable, true);
+#endif
+}
+
+#endif							/* DASHCACHE_COMPAT_H */

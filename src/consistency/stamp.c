@@ -1,0 +1,258 @@
+/*-------------------------------------------------------------------------
+ *
+ * stamp.c
+ *		Stamps: who has changed what an entry was computed from.
+ *
+ * A fixed array in shared memory.  The stamp of (what is watched, tenant) is
+ * found by hashing; two that share a stamp cost each other needless misses
+ * and never a wrong answer.  Nothing is allocated and nothing is evicted.
+ *
+ * A stamp tells which transactions have changed its tenant's rows, in the
+ * order in which they announced it.  Writers announce themselves ("push")
+ * before their commit can become visible, so whoever has taken a snapshot
+ * finds in the stamp every writer which that snapshot sees.
+ *
+ * A push drops the oldest writer from the ring.  What must stay known of the
+ * dropped ones is enough to decide, for a given snapshot, that all of them are
+ * visible to it: see dc_stamp_view() in validity.c.
+ *
+ * Locking: a spinlock in each stamp, held for the copying of a dozen words.
+ * dc_stamp_push() asks whether the dropped writer still runs, which may take
+ * ProcArrayLock, before it takes the spinlock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "consistency/stamp.h"
+#include "mix.h"
+
+#include "access/twophase.h"
+#include "access/xlog.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+#include "storage/procarray.h"
+
+typedef struct SharedStamps
+{
+	/* see dc_xid_floor(); 0: not known yet */
+	pg_atomic_uint64 floor;
+	uint32		nstamps;		/* a power of two; set at start */
+	DcSharedStamp stamps[FLEXIBLE_ARRAY_MEMBER];
+} SharedStamps;
+
+static SharedStamps *shared = NULL;
+
+StaticAssertDecl(sizeof(DcSharedStamp) == 128, "a stamp fills two cache lines");
+
+/* A sixteenth of the memory; at least 1024 stamps. */
+static uint32
+stamps_for(Size memory)
+{
+	Size		wanted = memory / (16 * sizeof(DcSharedStamp));
+
+	return pg_prevpower2_32((uint32) Min(Max(wanted, 1024), 1 << 24));
+}
+
+/* How many bytes of the "memory" bytes of dashcache the stamps take. */
+Size
+dc_stamp_shmem_size(Size memory)
+{
+	return CACHELINEALIGN(offsetof(SharedStamps, stamps) +
+						  sizeof(DcSharedStamp) * stamps_for(memory));
+}
+
+/* Make the stamps at "place"; once, by the postmaster. */
+void
+dc_stamp_shmem_init(void *place, Size memory)
+{
+	shared = place;
+	pg_atomic_init_u64(&shared->floor, 0);
+	shared->nstamps = stamps_for(memory);
+	for (uint32 i = 0; i < shared->nstamps; i++)
+	{
+		DcSharedStamp *stamp = &shared->stamps[i];
+
+		memset(stamp, 0, sizeof(*stamp));
+		SpinLockInit(&stamp->mutex);
+		pg_atomic_init_u64(&stamp->version, 0);
+	}
+}
+
+/* Learn where the stamps are; in every process. */
+void
+dc_stamp_attach(void *place)
+{
+	shared = place;
+}
+
+/*
+ * The stamp of one tenant of what is watched.  The database goes into the
+ * hash here, so that "watch" need only be unique in the database.
+ */
+uint32
+dc_stamp_of_tenant(uint64 watch, uint32 tenant_hash)
+{
+	uint64		hash = hash_combine64(watch, dc_mix64(((uint64) MyDatabaseId << 32) | tenant_hash));
+
+	return (uint32) dc_mix64(hash) & (shared->nstamps - 1);
+}
+
+/* The stamp for changes that touch every tenant of what is watched. */
+uint32
+dc_stamp_of_all(uint64 watch)
+{
+	return dc_stamp_of_tenant(~watch, 0);
+}
+
+/*
+ * Has a transaction with this ID ended neither way, as seen by snapshots that
+ * are taken now?  A transaction in the middle of its commit still runs.
+ */
+bool
+dc_xid_running(uint64 xid)
+{
+	uint64		next = dc_xid_next();
+
+	/* Older than any transaction can be: its 32 bits mean another by now. */
+	if (xid + PG_INT32_MAX < next)
+		return false;
+	return TransactionIdIsInProgress((TransactionId) xid);
+}
+
+/*
+ * Announce a writer: its full transaction ID, perhaps marked as unversioned.
+ * Called before the writer's commit can become visible.  Throws nothing
+ * except through a corrupted commit log.
+ */
+void
+dc_stamp_push(uint32 stamp_number, uint64 writer)
+{
+	DcSharedStamp *stamp = &shared->stamps[stamp_number];
+	uint64		asked = 0;
+	uint64		asked_at = 0;
+	bool		ended = false;
+
+	Assert(stamp_number < shared->nstamps);
+
+	for (;;)
+	{
+		uint64		version;
+		uint64	   *slot;
+		uint64		dropped;
+
+		SpinLockAcquire(&stamp->mutex);
+		version = pg_atomic_read_u64(&stamp->version);
+
+		/* two stamps of one transaction may be one by collision */
+		if (version > 0 &&
+			stamp->ring[(version - 1) % DC_STAMP_RING] == writer)
+		{
+			SpinLockRelease(&stamp->mutex);
+			return;
+		}
+
+		slot = &stamp->ring[version % DC_STAMP_RING];
+		dropped = version >= DC_STAMP_RING ? DC_WRITER_XID(*slot) : 0;
+		if (dropped == 0 || dropped == asked)
+		{
+			if (dropped == 0)
+				;
+			else if (ended)
+			{
+				stamp->ended = Max(stamp->ended, dropped);
+				stamp->ended_before = Max(stamp->ended_before, asked_at);
+			}
+			else
+				stamp->unsettled = Max(stamp->unsettled, dropped);
+			*slot = writer;
+			/* whoever sees the new version without the lock sees no more */
+			pg_atomic_write_u64(&stamp->version, version + 1);
+			SpinLockRelease(&stamp->mutex);
+			return;
+		}
+		SpinLockRelease(&stamp->mutex);
+
+		/* Not under the spinlock: this may take ProcArrayLock. */
+		asked = dropped;
+		ended = !dc_xid_running(dropped);
+		asked_at = dc_xid_next();
+	}
+}
+
+/* The number of pushes so far; no lock. */
+uint64
+dc_stamp_version(uint32 stamp_number)
+{
+	Assert(stamp_number < shared->nstamps);
+	return pg_atomic_read_u64(&shared->stamps[stamp_number].version);
+}
+
+/* Copy a stamp. */
+void
+dc_stamp_read(uint32 stamp_number, DcStamp *copy)
+{
+	DcSharedStamp *stamp = &shared->stamps[stamp_number];
+
+	Assert(stamp_number < shared->nstamps);
+	SpinLockAcquire(&stamp->mutex);
+	copy->version = pg_atomic_read_u64(&stamp->version);
+	copy->ended = stamp->ended;
+	copy->ended_before = stamp->ended_before;
+	copy->unsettled = stamp->unsettled;
+	memcpy(copy->ring, stamp->ring, sizeof(copy->ring));
+	SpinLockRelease(&stamp->mutex);
+}
+
+/*
+ * The transaction ID to be assigned next, give or take: where 64 bits are read
+ * in one piece, without the lock that every writer takes.
+ */
+uint64
+dc_xid_next(void)
+{
+#ifdef PG_HAVE_8BYTE_SINGLE_COPY_ATOMICITY
+	return ((volatile FullTransactionId *) &DcTransamVariables->nextXid)->value;
+#else
+	return U64FromFullTransactionId(ReadNextFullTransactionId());
+#endif
+}
+
+/*
+ * Widen a transaction ID that is not newer than "next" and less than 2^31
+ * older, as all in a snapshot are.
+ */
+uint64
+dc_xid_widen(TransactionId xid, uint64 next)
+{
+	/* a snapshot's xmax may equal, not exceed, what was next at its time */
+	return next - (uint32) ((uint32) next - xid);
+}
+
+/*
+ * The oldest transaction that the stamps know everything about.
+ *
+ * Shared memory is made anew when the server starts, and what a prepared
+ * transaction has announced is gone with the old one, while the transaction
+ * itself is not.  So a snapshot that does not see the end of every transaction
+ * that was prepared before the start can tell nothing from a stamp.  Where
+ * prepared transactions are switched off, none can have survived; else the
+ * first to ask takes the next transaction ID, which is later than them all.
+ */
+uint64
+dc_xid_floor(void)
+{
+	uint64		floor = pg_atomic_read_u64(&shared->floor);
+
+	if (unlikely(floor == 0))
+	{
+		uint64		found = max_prepared_xacts == 0 ?
+			FirstNormalTransactionId : dc_xid_next();
+
+		if (pg_atomic_compare_exchange_u64(&shared->floor, &floor, found))
+			floor = found;
+	}
+	return floor;
+}

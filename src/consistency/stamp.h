@@ -1,0 +1,75 @@
+/*-------------------------------------------------------------------------
+ *
+ * stamp.h
+ *		Stamps: who has changed what an entry was computed from.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DASHCACHE_STAMP_H
+#define DASHCACHE_STAMP_H
+
+#include "postgres.h"
+
+#include "port/atomics.h"
+#include "storage/spin.h"
+
+/*
+ * How many of the latest writers a stamp knows by name.  With eleven a stamp
+ * fills two cache lines; DcStampView.later must have a bit for each.
+ */
+#define DC_STAMP_RING 11
+
+/*
+ * Marks a writer whose change is seen by every snapshot once it has committed,
+ * also by older ones: TRUNCATE and DDL.
+ */
+#define DC_WRITER_UNVERSIONED UINT64CONST(0x8000000000000000)
+#define DC_WRITER_XID(writer) ((writer) & ~DC_WRITER_UNVERSIONED)
+
+/*
+ * A stamp.  "version" counts the pushes; push number n (from 0) stands in
+ * ring[n % DC_STAMP_RING] until push number n + DC_STAMP_RING overwrites it.
+ * All is protected by "mutex", but "version" may also be read without.
+ */
+typedef struct DcSharedStamp
+{
+	pg_atomic_uint64 version;
+	slock_t		mutex;
+
+	/* the newest writer that left the ring after it had ended, ... */
+	uint64		ended;
+	/* ... and the xid that was next when that was noticed */
+	uint64		ended_before;
+	/* the newest writer that left the ring while it may have been running */
+	uint64		unsettled;
+
+	uint64		ring[DC_STAMP_RING];
+} DcSharedStamp;
+
+/* A consistent copy. */
+typedef struct DcStamp
+{
+	uint64		version;
+	uint64		ended;
+	uint64		ended_before;
+	uint64		unsettled;
+	uint64		ring[DC_STAMP_RING];
+} DcStamp;
+
+extern Size dc_stamp_shmem_size(Size memory);
+extern void dc_stamp_shmem_init(void *place, Size memory);
+extern void dc_stamp_attach(void *place);
+
+extern uint32 dc_stamp_of_tenant(uint64 watch, uint32 tenant_hash);
+extern uint32 dc_stamp_of_all(uint64 watch);
+
+extern void dc_stamp_push(uint32 stamp, uint64 writer);
+extern uint64 dc_stamp_version(uint32 stamp);
+extern void dc_stamp_read(uint32 stamp, DcStamp *copy);
+
+extern uint64 dc_xid_next(void);
+extern uint64 dc_xid_widen(TransactionId xid, uint64 next);
+extern bool dc_xid_running(uint64 xid);
+extern uint64 dc_xid_floor(void);
+
+#endif							/* DASHCACHE_STAMP_H */

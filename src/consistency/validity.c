@@ -1,0 +1,304 @@
+/*-------------------------------------------------------------------------
+ *
+ * validity.c
+ *		May an answer serve, or be stored from, this snapshot?
+ *
+ * An answer is a function of the rows that its query reads.  Two snapshots
+ * that see the same writers of those rows therefore give the same answer.  A
+ * stamp lists the writers; a snapshot's view of a stamp (DcStampView) says
+ * which of them it sees.  So the one rule of this file is:
+ *
+ *		an entry serves a snapshot if, for each stamp that the entry depends
+ *		on, the snapshot's view equals the view it was computed with.
+ *
+ * Nothing is said about which of the two snapshots is older: an old snapshot
+ * may be served from a newer entry, if nothing has changed in between.
+ *
+ * A view cannot always be had.  Writers leave a stamp's ring, and of those it
+ * must be known that the snapshot sees them all (or that they failed, which
+ * comes to the same).  Where that is not certain the answer is "uncertain":
+ * computed, and not stored.
+ *
+ * A writer that failed counts like one that committed: to a snapshot taken
+ * after its end it is "seen".  That costs a miss and keeps the commit log out
+ * of it.
+ *
+ * Locking: none but what stamp.c takes, and ProcArrayLock in rare cases.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "consistency/validity.h"
+
+#include "consistency/stamp.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+
+StaticAssertDecl(DC_STAMP_RING <= 16, "DcStampView.later has a bit for each");
+
+/* Widen a snapshot's bounds.  "from" must be an MVCC snapshot. */
+void
+dc_snapshot_init(DcSnapshot *snapshot, Snapshot from)
+{
+	Assert(from->snapshot_type == SNAPSHOT_MVCC);
+
+	snapshot->snapshot = from;
+	snapshot->next = dc_xid_next();
+	snapshot->xmin = dc_xid_widen(from->xmin, snapshot->next);
+	snapshot->xmax = dc_xid_widen(from->xmax, snapshot->next);
+}
+
+/*
+ * Had this top-level transaction ended when the snapshot was taken?
+ *
+ * Unlike XidInMVCCSnapshot() this never needs to look up a parent: every
+ * top-level transaction is in xip, also in a snapshot that has lost track of
+ * subtransactions.
+ */
+bool
+dc_snapshot_sees(const DcSnapshot *snapshot, uint64 xid)
+{
+	Snapshot	s = snapshot->snapshot;
+
+	if (xid < snapshot->xmin)
+		return true;
+	if (xid >= snapshot->xmax)
+		return false;
+	/* a snapshot leaves out the transaction that takes it */
+	if (TransactionIdEquals(GetTopTransactionIdIfAny(), (TransactionId) xid))
+		return false;
+	for (uint32 i = 0; i < s->xcnt; i++)
+	{
+		if (TransactionIdEquals(s->xip[i], (TransactionId) xid))
+			return false;
+	}
+	return true;
+}
+
+/* Does a snapshot see a writer? */
+typedef enum Sight
+{
+	SEEN,
+	NOT_SEEN,
+	PARTLY_SEEN					/* neither; see below */
+} Sight;
+
+/*
+ * Does the snapshot see a writer in a stamp's ring?
+ *
+ * An unversioned change (TRUNCATE) is there for all as soon as its transaction
+ * has ended, while what else the transaction did is not there for snapshots
+ * taken before.  So such a snapshot sees the writer in part.  Whoever computes
+ * an answer from the table holds a lock on it that the writer must wait for,
+ * so that the writer cannot end between the computation and this question.
+ */
+static Sight
+sees_writer(const DcSnapshot *snapshot, uint64 writer)
+{
+	uint64		xid = DC_WRITER_XID(writer);
+
+	if (dc_snapshot_sees(snapshot, xid))
+		return SEEN;
+	if ((writer & DC_WRITER_UNVERSIONED) && !dc_xid_running(xid))
+		return PARTLY_SEEN;
+	return NOT_SEEN;
+}
+
+/*
+ * Are all transactions up to "bound" that the snapshot does not see still
+ * running?  Then none of them is among those that were known to have ended.
+ */
+static bool
+unseen_still_run(const DcSnapshot *snapshot, uint64 bound)
+{
+	Snapshot	s = snapshot->snapshot;
+
+	if (bound >= snapshot->xmax)
+		return false;
+	for (uint32 i = 0; i < s->xcnt; i++)
+	{
+		uint64		xid = dc_xid_widen(s->xip[i], snapshot->next);
+
+		if (xid <= bound && !dc_xid_running(xid))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Does the snapshot see all writers that have left the ring of a stamp?
+ * False where it is not certain.
+ */
+static bool
+sees_dropped(const DcSnapshot *snapshot, const DcStamp *stamp)
+{
+	/* Those that may have been running when they were dropped: a hard bound. */
+	if (stamp->unsettled >= snapshot->xmin)
+		return false;
+
+	/*
+	 * Those that had ended when they were dropped.  They are seen if they are
+	 * all older than anything the snapshot takes for running; or if the
+	 * snapshot is later than the moment they were dropped, because a
+	 * transaction has ended that began after it; or if what the snapshot
+	 * takes for running runs to this moment, so is none of them.  The last
+	 * two keep a long transaction elsewhere from stopping the cache.
+	 */
+	return stamp->ended < snapshot->xmin ||
+		snapshot->xmax > stamp->ended_before ||
+		unseen_still_run(snapshot, stamp->ended);
+}
+
+/*
+ * Take a snapshot's view of a stamp.  Raises *newest to the newest writer seen.
+ * Where "culprit" is not NULL, sets it to the first writer seen after the
+ * first "prefix_known" pushes.
+ *
+ * Returns false if the view cannot be told.
+ */
+static bool
+stamp_view(uint32 stamp_number, const DcSnapshot *snapshot,
+		   DcStampView *view, uint64 *newest,
+		   uint64 prefix_known, uint64 *culprit)
+{
+	DcStamp		stamp;
+	uint64		dropped;
+	bool		in_prefix = true;
+
+	dc_stamp_read(stamp_number, &stamp);
+
+	dropped = stamp.version > DC_STAMP_RING ? stamp.version - DC_STAMP_RING : 0;
+	if (dropped > 0 && !sees_dropped(snapshot, &stamp))
+		return false;
+
+	view->stamp = stamp_number;
+	view->prefix = dropped;
+	view->later = 0;
+	*newest = Max(*newest, Max(stamp.ended, stamp.unsettled));
+
+	for (uint64 push = dropped; push < stamp.version; push++)
+	{
+		uint64		writer = stamp.ring[push % DC_STAMP_RING];
+		Sight		sight = sees_writer(snapshot, writer);
+
+		if (sight == PARTLY_SEEN)
+			return false;
+		if (sight == NOT_SEEN)
+		{
+			in_prefix = false;
+			continue;
+		}
+		if (in_prefix)
+			view->prefix = push + 1;
+		else
+			view->later |= 1 << (push - view->prefix);
+		*newest = Max(*newest, DC_WRITER_XID(writer));
+		if (culprit != NULL && *culprit == 0 && push >= prefix_known)
+			*culprit = DC_WRITER_XID(writer);
+	}
+	return true;
+}
+
+/*
+ * Take the views of "nstamps" stamps, for an answer that was computed in the
+ * snapshot.  "proof" has room for them.  False if one cannot be told: the
+ * answer must not be stored.
+ */
+bool
+dc_proof_make(DcProof *proof, const DcSnapshot *snapshot,
+			  const uint32 *stamps, int nstamps)
+{
+	if (snapshot->xmin < dc_xid_floor())
+		return false;
+
+	proof->snapshot_xmax = snapshot->xmax;
+	proof->newest = 0;
+	proof->nviews = nstamps;
+	for (int i = 0; i < nstamps; i++)
+	{
+		if (!stamp_view(stamps[i], snapshot, &proof->views[i], &proof->newest,
+						0, NULL))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The short way to "valid", for what is nearly every hit: no stamp has gained
+ * a writer, and the snapshot sees every writer the entry has seen, because it
+ * is newer than the entry's or than all of those writers.  False means: look
+ * closer.  Takes no lock.
+ */
+bool
+dc_proof_holds(const DcProof *proof, const DcSnapshot *snapshot)
+{
+	if (snapshot->xmax <= proof->snapshot_xmax &&
+		snapshot->xmin <= proof->newest)
+		return false;
+	if (snapshot->xmin < dc_xid_floor())
+		return false;
+	for (int i = 0; i < proof->nviews; i++)
+	{
+		const DcStampView *view = &proof->views[i];
+
+		if (view->later != 0 || dc_stamp_version(view->stamp) != view->prefix)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Judge an entry for a snapshot.  If the verdict is DC_CHANGED, *culprit says
+ * which view differs first, and which transaction did it.
+ */
+DcVerdict
+dc_proof_check(const DcProof *proof, const DcSnapshot *snapshot,
+			   DcCulprit *culprit)
+{
+	DcVerdict	verdict = DC_VALID;
+
+	if (dc_proof_holds(proof, snapshot))
+		return DC_VALID;
+	if (snapshot->xmin < dc_xid_floor())
+		return DC_UNCERTAIN;
+
+	for (int i = 0; i < proof->nviews; i++)
+	{
+		const DcStampView *then = &proof->views[i];
+		DcStampView now;
+		uint64		newest = 0;
+		uint64		xid = 0;
+
+		if (!stamp_view(then->stamp, snapshot, &now, &newest,
+						then->prefix, &xid))
+			return DC_UNCERTAIN;
+		if (now.prefix == then->prefix && now.later == then->later)
+			continue;
+		if (now.prefix < then->prefix ||
+			(now.prefix == then->prefix && (then->later & ~now.later) != 0))
+			verdict = DC_OLD_SNAPSHOT;
+		else
+		{
+			culprit->view = i;
+			culprit->xid = xid;
+			return DC_CHANGED;
+		}
+	}
+	return verdict;
+}
+
+/* Does the snapshot see every writer of a stamp?  False if uncertain. */
+bool
+dc_stamp_all_seen(uint32 stamp, const DcSnapshot *snapshot)
+{
+	DcStampView view;
+	uint64		newest = 0;
+
+	if (dc_stamp_version(stamp) == 0)
+		return true;
+	if (!stamp_view(stamp, snapshot, &view, &newest, 0, NULL))
+		return false;
+	return view.later == 0 && view.prefix == dc_stamp_version(stamp);
+}

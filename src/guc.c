@@ -1,0 +1,69 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.c
+ *		The settings of dashcache.
+ *
+ * Settings that only matter to a preloaded library (the size of the shared
+ * memory) cannot be defined later than server start, and are left out where
+ * the library is loaded into a single session.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "guc.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+/* dashcache.enabled: may this session be served from the cache? */
+bool		dc_enabled = true;
+
+/* dashcache.memory, in kilobytes: all the shared memory there will ever be */
+int			dc_memory_kb = 64 * 1024;
+
+/* dashcache.log_min_duration, in milliseconds; -1: never */
+int			dc_log_min_duration_ms = -1;
+
+/*
+ * Define the settings.  "preload": the library is being loaded by
+ * shared_preload_libraries.
+ */
+void
+dc_guc_define(bool preload)
+{
+	DefineCustomBoolVariable("dashcache.enabled",
+							 "Serves answers from the cache.",
+							 "When off, every call computes its answer and stores nothing; changes are still tracked.",
+							 &dc_enabled,
+							 true,
+							 PGC_USERSET,
+							 0,
+							 NULL, NULL, NULL);
+
+	if (preload)
+		DefineCustomIntVariable("dashcache.memory",
+								"Sets the amount of shared memory reserved for dashcache.",
+								"Entries, keys, change stamps and counters all live in it; nothing is ever taken beyond it.",
+								&dc_memory_kb,
+								64 * 1024,
+								2 * 1024,
+								INT_MAX,
+								PGC_POSTMASTER,
+								GUC_UNIT_KB,
+								NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dashcache.log_min_duration",
+							"Logs the computation of a widget that takes at least this long.",
+							"-1 logs none, 0 logs all.",
+							&dc_log_min_duration_ms,
+							-1,
+							-1,
+							INT_MAX,
+							PGC_SUSET,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	MarkGUCPrefixReserved("dashcache");
+}

@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.h
+ *		The settings of dashcache.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DASHCACHE_GUC_H
+#define DASHCACHE_GUC_H
+
+#include "postgres.h"
+
+extern bool dc_enabled;
+extern int	dc_memory_kb;
+extern int	dc_log_min_duration_ms;
+
+extern void dc_guc_define(bool preload);
+
+#endif							/* DASHCACHE_GUC_H */

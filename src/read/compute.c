@@ -1,0 +1,250 @@
+/*-------------------------------------------------------------------------
+ *
+ * compute.c
+ *		Running a widget's query.
+ *
+ * The query runs in the caller's active snapshot, as the widget's owner in a
+ * security-restricted operation, under the settings that were pinned when the
+ * widget was defined: what comes out does not depend on who asks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "read/compute.h"
+
+#include "guc.h"
+#include "read/json.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+/* For the error context. */
+typedef struct WidgetName
+{
+	const char *dashboard;
+	const char *widget;
+} WidgetName;
+
+static void
+widget_error_callback(void *arg)
+{
+	WidgetName *name = arg;
+
+	errcontext("dashcache widget \"%s\" of dashboard \"%s\"",
+			   name->widget, name->dashboard);
+}
+
+static const char *const units[] = {
+	[DC_ALIGN_MINUTE] = "minute",
+	[DC_ALIGN_HOUR] = "hour",
+	[DC_ALIGN_DAY] = "day",
+	[DC_ALIGN_WEEK] = "week",
+	[DC_ALIGN_MONTH] = "month"
+};
+
+static TimestampTz
+truncate_to(DcAlign align, TimestampTz at)
+{
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_trunc,
+												   CStringGetTextDatum(units[align]),
+												   TimestampTzGetDatum(at)));
+}
+
+static TimestampTz
+add_interval(TimestampTz at, const Interval *interval)
+{
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												   TimestampTzGetDatum(at),
+												   IntervalPGetDatum(interval)));
+}
+
+/* The next boundary after "at", given the one before; in the session's zone. */
+static TimestampTz
+next_boundary(DcAlign align, TimestampTz at, TimestampTz before)
+{
+	Interval	one = {0};
+	TimestampTz next;
+	TimestampTz earlier;
+
+	switch (align)
+	{
+		case DC_ALIGN_MINUTE:
+			one.time = USECS_PER_MINUTE;
+			break;
+		case DC_ALIGN_HOUR:
+			one.time = USECS_PER_HOUR;
+			break;
+		case DC_ALIGN_DAY:
+			one.day = 1;
+			break;
+		case DC_ALIGN_WEEK:
+			one.day = 7;
+			break;
+		default:
+			one.month = 1;
+			break;
+	}
+	next = add_interval(before, &one);
+
+	/* where clocks change by half an hour, a boundary may come sooner */
+	earlier = truncate_to(align, next);
+	return earlier > at && earlier < next ? earlier : next;
+}
+
+/*
+ * When the answer was right, and how long it may be served.  A query that asks
+ * for the time gets the start of the transaction, so that is what the answer
+ * is as of, however late in the transaction it is computed.
+ */
+static void
+set_lifetime(const DcWidget *widget, DcComputed *computed)
+{
+	TimestampTz at = widget->uses_clock ? GetCurrentTransactionStartTimestamp() :
+		GetCurrentTimestamp();
+
+	computed->generated_at = at;
+	computed->valid_from = DT_NOBEGIN;
+	computed->expires_at = DT_NOEND;
+	if (widget->has_ttl)
+		computed->expires_at = add_interval(at, &widget->ttl);
+	if (widget->align != DC_ALIGN_NONE)
+	{
+		TimestampTz before = truncate_to(widget->align, at);
+		TimestampTz boundary = next_boundary(widget->align, at, before);
+
+		computed->valid_from = before;
+		computed->expires_at = Min(computed->expires_at, boundary);
+	}
+}
+
+static void
+prepare_plan(DcWidget *widget)
+{
+	Oid			types[2] = {widget->tenant_type.type, JSONBOID};
+	SPIPlanPtr	plan = SPI_prepare(widget->query, 2, types);
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	if (!SPI_is_cursor_plan(plan))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a widget's query must be one SELECT")));
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+	widget->plan = plan;
+}
+
+static void
+run_query(DcWidget *widget, Datum tenant, Datum params, StringInfo out)
+{
+	ParamListInfo list = makeParamList(2);
+	SPIExecuteOptions options = {0};
+	DestReceiver *receiver;
+	int			result;
+
+	list->params[0].value = tenant;
+	list->params[0].pflags = PARAM_FLAG_CONST;
+	list->params[0].ptype = widget->tenant_type.type;
+	list->params[1].value = params;
+	list->params[1].pflags = PARAM_FLAG_CONST;
+	list->params[1].ptype = JSONBOID;
+
+	if (widget->plan == NULL)
+		prepare_plan(widget);
+
+	receiver = dc_json_receiver(widget->result, out);
+	options.params = list;
+	options.read_only = true;	/* so it uses the active snapshot */
+	options.must_return_tuples = true;
+	options.dest = receiver;
+	result = SPI_execute_plan_extended(widget->plan, &options);
+	if (result < 0)
+		elog(ERROR, "SPI_execute_plan_extended failed: %s",
+			 SPI_result_code_string(result));
+	dc_json_finish(receiver);
+	receiver->rDestroy(receiver);
+}
+
+static void
+compute_as_owner(DcWidget *widget, Datum tenant, Datum params,
+				 StringInfo out, DcComputed *computed)
+{
+	Oid			save_user;
+	int			save_context;
+	int			save_nestlevel;
+
+	GetUserIdAndSecContext(&save_user, &save_context);
+	SetUserIdAndSecContext(widget->owner,
+						   save_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	save_nestlevel = NewGUCNestLevel();
+	dc_settings_pin(&widget->settings);
+	set_lifetime(widget, computed);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	run_query(widget, tenant, params, out);
+	SPI_finish();
+
+	AtEOXact_GUC(false, save_nestlevel);
+	SetUserIdAndSecContext(save_user, save_context);
+}
+
+/*
+ * Compute a widget for a tenant, and append the answer to "out".  Errors of
+ * the query are passed on, counted, with the widget in their context.
+ */
+void
+dc_compute(const DcDashboard *dashboard, DcWidget *widget,
+		   Datum tenant, Datum params, StringInfo out, DcComputed *computed)
+{
+	WidgetName	name = {dashboard->name, widget->name};
+	ErrorContextCallback callback;
+	instr_time	start;
+	instr_time	duration;
+
+	callback.callback = widget_error_callback;
+	callback.arg = &name;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	INSTR_TIME_SET_CURRENT(start);
+	PG_TRY();
+	{
+		compute_as_owner(widget, tenant, params, out, computed);
+	}
+	PG_CATCH();
+	{
+		if (widget->stats != NULL)
+			dc_stats_add(widget->stats, DC_COUNT_ERRORS, 1);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	INSTR_TIME_SET_CURRENT(duration);
+	INSTR_TIME_SUBTRACT(duration, start);
+
+	error_context_stack = callback.previous;
+
+	computed->duration_us = INSTR_TIME_GET_MICROSEC(duration);
+	if (widget->stats != NULL)
+	{
+		dc_stats_add(widget->stats, DC_COUNT_COMPUTE_US, computed->duration_us);
+		dc_stats_raise(widget->stats, DC_COUNT_COMPUTE_US_MAX,
+					   computed->duration_us);
+	}
+	if (dc_log_min_duration_ms >= 0 &&
+		computed->duration_us >= (uint64) dc_log_min_duration_ms * 1000)
+		ereport(LOG,
+				(errmsg("dashcache computed widget \"%s\" of dashboard \"%s\" in %.3f ms",
+						widget->name, dashboard->name,
+						computed->duration_us / 1000.0),
+				 errhidestmt(true)));
+}

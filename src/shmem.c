@@ -1,0 +1,75 @@
+/*-------------------------------------------------------------------------
+ *
+ * shmem.c
+ *		The shared memory of dashcache, added up and handed out.
+ *
+ * One piece of exactly dashcache.memory bytes is reserved at start, divided
+ * among the counters, the journal, the stamps and the store, in this order.
+ * The store gets what is left.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "shmem.h"
+
+#include "changes.h"
+#include "consistency/stamp.h"
+#include "guc.h"
+#include "preload.h"
+#include "stats.h"
+#include "store/store.h"
+
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+
+bool		dc_preloaded = false;
+
+static Size
+memory(void)
+{
+	return mul_size(dc_memory_kb, 1024);
+}
+
+/* Reserve the memory: the shmem_request_hook. */
+void
+dc_shmem_request(void)
+{
+	RequestAddinShmemSpace(memory());
+}
+
+/* Divide it up, or find it divided: the shmem_startup_hook. */
+void
+dc_shmem_startup(void)
+{
+	Size		total = memory();
+	char	   *place;
+	char	   *changes;
+	char	   *stamps;
+	char	   *store;
+	bool		found;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+
+	place = ShmemInitStruct("dashcache", total, &found);
+	changes = place + CACHELINEALIGN(dc_stats_shmem_size(total));
+	stamps = changes + CACHELINEALIGN(dc_changes_shmem_size(total));
+	store = stamps + CACHELINEALIGN(dc_stamp_shmem_size(total));
+	Assert((Size) (store - place) + dc_store_shmem_min() <= total);
+
+	if (!found)
+	{
+		dc_stats_shmem_init(place, total);
+		dc_changes_shmem_init(changes, total);
+		dc_stamp_shmem_init(stamps, total);
+		dc_store_shmem_init(store, total - (store - place));
+	}
+	dc_stats_attach(place);
+	dc_changes_attach(changes);
+	dc_stamp_attach(stamps);
+	dc_store_attach(store);
+	dc_preloaded = true;
+
+	LWLockRelease(AddinShmemInitLock);
+}

@@ -1,0 +1,69 @@
+/*-------------------------------------------------------------------------
+ *
+ * stats.h
+ *		Shared counters, a set for each widget.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DASHCACHE_STATS_H
+#define DASHCACHE_STATS_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+
+typedef enum DcCounter
+{
+	DC_COUNT_HITS,
+	DC_COUNT_STALE_HITS,
+	DC_COUNT_MISSES,			/* computed, because no entry would do */
+	DC_COUNT_BYPASSES,			/* computed, because none was allowed to do */
+	DC_COUNT_FILLS,
+	DC_COUNT_ERRORS,
+	DC_COUNT_EVICTIONS,
+	DC_COUNT_CHANGES,			/* entries found changed */
+	DC_COUNT_COMPUTE_US,		/* microseconds, total */
+	DC_COUNT_COMPUTE_US_MAX,
+	DC_COUNT_SAVED_US,			/* computing time that hits saved */
+	DC_COUNT_ENTRIES,			/* a gauge: entries held now */
+	DC_COUNT_BYTES				/* a gauge: payload bytes held now */
+} DcCounter;
+
+#define DC_COUNTERS (DC_COUNT_BYTES + 1)
+
+/*
+ * The counters of one widget.  "owner" is the widget that the slot belongs
+ * to, 0 while it is free; it changes only under the stats lock and is read
+ * without.  The counters are atomics, read and written without a lock.
+ */
+typedef struct DcSharedStats
+{
+	pg_atomic_uint64 owner;
+	pg_atomic_uint64 counter[DC_COUNTERS];
+} DcSharedStats;
+
+extern Size dc_stats_shmem_size(Size memory);
+extern void dc_stats_shmem_init(void *place, Size memory);
+extern void dc_stats_attach(void *place);
+
+extern DcSharedStats *dc_stats_get(Oid database, uint32 widget);
+extern void dc_stats_release(Oid database, uint32 widget);
+extern void dc_stats_reset(Oid database);
+extern TimestampTz dc_stats_since(void);
+
+static inline void
+dc_stats_add(DcSharedStats *stats, DcCounter counter, int64 by)
+{
+	pg_atomic_fetch_add_u64(&stats->counter[counter], by);
+}
+
+static inline uint64
+dc_stats_read(DcSharedStats *stats, DcCounter counter)
+{
+	return pg_atomic_read_u64(&stats->counter[counter]);
+}
+
+extern void dc_stats_raise(DcSharedStats *stats, DcCounter counter, uint64 to);
+
+#endif							/* DASHCACHE_STATS_H */

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * acl.h
+ *		Who may do what: every permission question, and every refusal.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DASHCACHE_ACL_H
+#define DASHCACHE_ACL_H
+
+#include "postgres.h"
+
+#include "widget/metacache.h"
+
+extern void dc_acl_check_read(const DcDashboard *dashboard);
+extern bool dc_acl_is_owner(const DcDashboard *dashboard);
+extern void dc_acl_check_owner(const DcDashboard *dashboard);
+extern void dc_acl_check_source(Oid relid);
+
+#endif							/* DASHCACHE_ACL_H */

@@ -1,0 +1,252 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.c
+ *		The extension's own tables.
+ *
+ * Reading is done by scans like those of the server's own catalogs: in the
+ * latest snapshot, with no privilege needed and no name to resolve but those
+ * of our tables.  Writing is done by SQL, as the owner of the tables and with
+ * a search_path that nobody can plant anything in.
+ *
+ * Whatever changes the tables calls dc_catalog_changed(), which makes every
+ * backend forget what it has read, at the commit.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "widget/catalog.h"
+
+#include "mix.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_collation_d.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+static const char *const table_names[] = {
+	[DC_TABLE_DASHBOARD] = "dashboard",
+	[DC_TABLE_GRANTEE] = "grantee",
+	[DC_TABLE_WIDGET] = "widget",
+	[DC_TABLE_SOURCE] = "source"
+};
+
+/* The OID of one of our tables; InvalidOid if the extension is not there. */
+Oid
+dc_catalog_relid(DcTable table)
+{
+	Oid			namespace = get_namespace_oid("dashcache", true);
+
+	if (!OidIsValid(namespace))
+		return InvalidOid;
+	return get_relname_relid(table_names[table], namespace);
+}
+
+/* The role that owns our tables. */
+Oid
+dc_catalog_owner(void)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID,
+										ObjectIdGetDatum(dc_catalog_relid(DC_TABLE_WIDGET)));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table dashcache.widget does not exist"),
+				 errhint("Run CREATE EXTENSION dashcache.")));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+static Oid
+index_on(Relation relation, AttrNumber column)
+{
+	List	   *indexes = RelationGetIndexList(relation);
+	Oid			found = InvalidOid;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
+											ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		if (index->indisvalid && index->indkey.values[0] == column)
+			found = lfirst_oid(lc);
+		ReleaseSysCache(tuple);
+	}
+	list_free(indexes);
+	return found;
+}
+
+/*
+ * Call "reader" for each row of a table in which "column" equals "value".
+ * "type" is the column's: int4, oid or text.
+ */
+void
+dc_catalog_scan(DcTable table, AttrNumber column, Oid type,
+				Datum value, DcRowReader reader, void *arg)
+{
+	Oid			relid = dc_catalog_relid(table);
+	Relation	relation;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	Oid			index;
+
+	if (!OidIsValid(relid))
+		return;
+
+	ScanKeyEntryInitialize(&key, 0, column, BTEqualStrategyNumber, type,
+						   type == TEXTOID ? C_COLLATION_OID : InvalidOid,
+						   type == TEXTOID ? F_TEXTEQ :
+						   type == OIDOID ? F_OIDEQ : F_INT4EQ,
+						   value);
+	relation = table_open(relid, AccessShareLock);
+	index = index_on(relation, column);
+	scan = systable_beginscan(relation, index, OidIsValid(index), NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		reader(tuple, RelationGetDescr(relation), arg);
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+}
+
+/* Read a row of dashcache.source into the current memory context. */
+void
+dc_catalog_source_row(HeapTuple tuple, TupleDesc desc, DcSourceRow *row)
+{
+	Datum		value[DC_SOURCE_REASON + 1];
+	bool		null[DC_SOURCE_REASON + 1];
+	DcSource   *source = &row->source;
+
+	for (int i = 1; i <= DC_SOURCE_REASON; i++)
+		value[i] = heap_getattr(tuple, i, desc, &null[i]);
+
+	memset(row, 0, sizeof(*row));
+	row->widget = DatumGetInt32(value[DC_SOURCE_WIDGET]);
+	row->number = DatumGetInt16(value[DC_SOURCE_NUMBER]);
+	source->relid = DatumGetObjectId(value[DC_SOURCE_RELATION]);
+	source->invalidation = DatumGetChar(value[DC_SOURCE_INVALIDATION]);
+	source->columns.all = null[DC_SOURCE_COLUMNS];
+	if (!null[DC_SOURCE_COLUMNS])
+	{
+		ArrayType  *array = DatumGetArrayTypeP(value[DC_SOURCE_COLUMNS]);
+		int16	   *attnums = (int16 *) ARR_DATA_PTR(array);
+		int			n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+
+		for (int i = 0; i < n; i++)
+			source->columns.attnums = bms_add_member(source->columns.attnums,
+													 attnums[i]);
+	}
+	if (!null[DC_SOURCE_KEY])
+		source->key = DatumGetInt16(value[DC_SOURCE_KEY]);
+	if (!null[DC_SOURCE_KEY_EXPRESSION])
+		row->key_expression = TextDatumGetCString(value[DC_SOURCE_KEY_EXPRESSION]);
+	if (!null[DC_SOURCE_KEY_HASH])
+		source->key_hash = DatumGetObjectId(value[DC_SOURCE_KEY_HASH]);
+	if (!null[DC_SOURCE_TENANT_HASH])
+		source->tenant_hash = DatumGetObjectId(value[DC_SOURCE_TENANT_HASH]);
+	if (!null[DC_SOURCE_COLLATION])
+		source->collation = DatumGetObjectId(value[DC_SOURCE_COLLATION]);
+	if (!null[DC_SOURCE_REASON])
+		source->reason = TextDatumGetCString(value[DC_SOURCE_REASON]);
+}
+
+/*
+ * The identity of a watch: of what a source is watched for.  Widgets that
+ * watch the same columns of a source by the same key share it; writers and
+ * readers compute it from the same row, so that they agree.
+ */
+uint64
+dc_catalog_watch_hash(const DcSourceRow *row)
+{
+	const DcSource *source = &row->source;
+	uint64		hash = hash_combine64(dc_mix64(source->relid),
+									  dc_mix64(((uint64) source->key_hash << 32) |
+												   (uint16) source->key));
+
+	hash = hash_combine64(hash, dc_mix64(((uint64) source->invalidation << 32) |
+											 source->collation));
+	if (row->key_expression != NULL)
+		hash = hash_combine64(hash,
+							  hash_bytes_extended((unsigned char *) row->key_expression,
+												  strlen(row->key_expression), 0));
+	if (!source->columns.all)
+	{
+		int			column = -1;
+
+		while ((column = bms_next_member(source->columns.attnums, column)) >= 0)
+			hash = hash_combine64(hash, dc_mix64(column));
+	}
+	return hash;
+}
+
+/*
+ * Begin to run statements on our tables, as their owner.  To be followed by
+ * dc_catalog_end(); an error in between is undone by the transaction's end.
+ */
+void
+dc_catalog_begin(DcCatalogWork *work)
+{
+	Oid			owner = dc_catalog_owner();
+
+	GetUserIdAndSecContext(&work->save_user, &work->save_context);
+	SetUserIdAndSecContext(owner, work->save_context | SECURITY_LOCAL_USERID_CHANGE);
+	work->save_nestlevel = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+/* Run one statement; returns the number of rows it processed. */
+uint64
+dc_catalog_execute(const char *sql, int nargs, Oid *types,
+				   Datum *values, const char *nulls)
+{
+	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls,
+											   false, 0);
+
+	if (result < 0)
+		elog(ERROR, "could not change the dashcache tables: %s",
+			 SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/* End what dc_catalog_begin() has begun. */
+void
+dc_catalog_end(DcCatalogWork *work)
+{
+	SPI_finish();
+	AtEOXact_GUC(false, work->save_nestlevel);
+	SetUserIdAndSecContext(work->save_user, work->save_context);
+}
+
+/* Make all backends read our tables again after the commit. */
+void
+dc_catalog_changed(void)
+{
+	CacheInvalidateRelcacheByRelid(dc_catalog_relid(DC_TABLE_WIDGET));
+	CommandCounterIncrement();
+}

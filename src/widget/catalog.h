@@ -1,0 +1,102 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.h
+ *		The extension's own tables.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DASHCACHE_CATALOG_H
+#define DASHCACHE_CATALOG_H
+
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "utils/rel.h"
+#include "widget/analyze.h"
+
+/* Column numbers; the order is that of the install script. */
+enum
+{
+	DC_DASHBOARD_NAME = 1,
+	DC_DASHBOARD_OWNER
+};
+enum
+{
+	DC_GRANTEE_DASHBOARD = 1,
+	DC_GRANTEE_ROLE
+};
+enum
+{
+	DC_WIDGET_ID = 1,
+	DC_WIDGET_DASHBOARD,
+	DC_WIDGET_NAME,
+	DC_WIDGET_OWNER,
+	DC_WIDGET_QUERY,
+	DC_WIDGET_TTL,
+	DC_WIDGET_ALIGN,
+	DC_WIDGET_MAX_STALE,
+	DC_WIDGET_RESULT,
+	DC_WIDGET_TAGS,
+	DC_WIDGET_SETTINGS,
+	DC_WIDGET_TENANT_TYPE,
+	DC_WIDGET_USES_PARAMS,
+	DC_WIDGET_USES_CLOCK,
+	DC_WIDGET_VERSION
+};
+enum
+{
+	DC_SOURCE_WIDGET = 1,
+	DC_SOURCE_NUMBER,
+	DC_SOURCE_RELATION,
+	DC_SOURCE_INVALIDATION,
+	DC_SOURCE_COLUMNS,
+	DC_SOURCE_KEY,
+	DC_SOURCE_KEY_EXPRESSION,
+	DC_SOURCE_KEY_HASH,
+	DC_SOURCE_TENANT_HASH,
+	DC_SOURCE_COLLATION,
+	DC_SOURCE_REASON
+};
+
+typedef enum DcTable
+{
+	DC_TABLE_DASHBOARD,
+	DC_TABLE_GRANTEE,
+	DC_TABLE_WIDGET,
+	DC_TABLE_SOURCE
+} DcTable;
+
+/* A row of dashcache.source, read. */
+typedef struct DcSourceRow
+{
+	uint32		widget;
+	int			number;
+	DcSource	source;
+	char	   *key_expression; /* set by dashcache_watch(); else NULL */
+} DcSourceRow;
+
+extern Oid	dc_catalog_relid(DcTable table);
+extern Oid	dc_catalog_owner(void);
+
+typedef void (*DcRowReader) (HeapTuple tuple, TupleDesc desc, void *arg);
+extern void dc_catalog_scan(DcTable table, AttrNumber column, Oid type,
+							Datum value, DcRowReader reader, void *arg);
+extern void dc_catalog_source_row(HeapTuple tuple, TupleDesc desc,
+								  DcSourceRow *row);
+extern uint64 dc_catalog_watch_hash(const DcSourceRow *row);
+
+/* Run statements on the tables as their owner. */
+typedef struct DcCatalogWork
+{
+	Oid			save_user;
+	int			save_context;
+	int			save_nestlevel;
+} DcCatalogWork;
+
+extern void dc_catalog_begin(DcCatalogWork *work);
+extern uint64 dc_catalog_execute(const char *sql, int nargs, Oid *types,
+								 Datum *values, const char *nulls);
+extern void dc_catalog_end(DcCatalogWork *work);
+extern void dc_catalog_changed(void);
+
+#endif							/* DASHCACHE_CATALOG_H */

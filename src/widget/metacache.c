@@ -1,0 +1,424 @@
+/*-------------------------------------------------------------------------
+ *
+ * metacache.c
+ *		What this backend knows of dashboards, widgets and sources.
+ *
+ * A hit must not touch a catalog, so each backend keeps the definitions it
+ * uses.  They are read again after anything that changes them has committed:
+ * dc_catalog_changed() sends a relation-cache invalidation for
+ * dashcache.widget, and the callback here makes everything kept obsolete by
+ * counting up a generation.  Dashboards are kept until the end of the
+ * transaction in which they were found obsolete, since a caller further up may
+ * be using them.
+ *
+ * Locking: none; all is the backend's own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "widget/metacache.h"
+
+#include "preload.h"
+#include "widget/catalog.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+/* An element of "dashboards". */
+typedef struct DashboardSlot
+{
+	char		name[NAMEDATALEN];
+	DcDashboard *dashboard;
+} DashboardSlot;
+
+static HTAB *dashboards = NULL;
+static MemoryContext kept = NULL;
+
+/* Dashboards that are obsolete and not yet freed. */
+static List *obsolete = NIL;
+
+/* Counts what has made everything obsolete. */
+static uint64 generation = 1;
+static uint64 dashboards_generation = 0;
+static Oid	widget_relid = InvalidOid;
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	/* InvalidOid: everything; before the first look-up nothing is kept */
+	if (relid == InvalidOid || relid == widget_relid)
+		generation++;
+}
+
+/* Set up; once in each process. */
+void
+dc_metacache_init(void)
+{
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+}
+
+/* The generation of what has been read; differs after any change. */
+uint64
+dc_metacache_generation(void)
+{
+	if (unlikely(!OidIsValid(widget_relid)))
+		widget_relid = dc_catalog_relid(DC_TABLE_WIDGET);
+	return generation;
+}
+
+static void
+free_dashboard(DcDashboard *dashboard)
+{
+	for (int i = 0; i < dashboard->nwidgets; i++)
+	{
+		if (dashboard->widgets[i].plan != NULL)
+			SPI_freeplan(dashboard->widgets[i].plan);
+	}
+	MemoryContextDelete(dashboard->context);
+}
+
+/* At the end of a transaction nobody uses a dashboard any more. */
+void
+dc_metacache_at_xact(XactEvent event)
+{
+	ListCell   *lc;
+
+	if (obsolete == NIL ||
+		(event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		 event != XACT_EVENT_PREPARE))
+		return;
+
+	foreach(lc, obsolete)
+		free_dashboard(lfirst(lc));
+	list_free(obsolete);
+	obsolete = NIL;
+}
+
+/* Make everything kept obsolete, and begin anew. */
+static void
+forget_all(void)
+{
+	HASHCTL		ctl = {
+		.keysize = NAMEDATALEN,
+		.entrysize = sizeof(DashboardSlot)
+	};
+
+	if (kept == NULL)
+		kept = AllocSetContextCreate(TopMemoryContext, "dashcache definitions",
+									 ALLOCSET_SMALL_SIZES);
+	if (dashboards != NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(kept);
+		HASH_SEQ_STATUS status;
+		DashboardSlot *slot;
+
+		hash_seq_init(&status, dashboards);
+		while ((slot = hash_seq_search(&status)) != NULL)
+			obsolete = lappend(obsolete, slot->dashboard);
+		MemoryContextSwitchTo(old);
+		hash_destroy(dashboards);
+		dashboards = NULL;
+	}
+	ctl.hcxt = kept;
+	dashboards = hash_create("dashcache dashboards", 16, &ctl,
+							 HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+}
+
+/*-------------------------------------------------------------------------
+ * Reading
+ *-------------------------------------------------------------------------
+ */
+
+typedef struct Load
+{
+	DcDashboard *dashboard;
+	DcWidget   *widget;
+	MemoryContext context;
+	int			capacity;
+	bool		found;
+} Load;
+
+static void
+read_dashboard(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Load	   *load = arg;
+	bool		null;
+
+	load->found = true;
+	load->dashboard->owner =
+		DatumGetObjectId(heap_getattr(tuple, DC_DASHBOARD_OWNER, desc, &null));
+}
+
+static void
+read_grantee(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Load	   *load = arg;
+	DcDashboard *dashboard = load->dashboard;
+	MemoryContext old = MemoryContextSwitchTo(load->context);
+	bool		null;
+
+	if (dashboard->grantees == NULL)
+		dashboard->grantees = palloc(sizeof(Oid));
+	else
+		dashboard->grantees = repalloc(dashboard->grantees,
+									   sizeof(Oid) * (dashboard->ngrantees + 1));
+	dashboard->grantees[dashboard->ngrantees++] =
+		DatumGetObjectId(heap_getattr(tuple, DC_GRANTEE_ROLE, desc, &null));
+	MemoryContextSwitchTo(old);
+}
+
+static DcAlign
+align_of(const char *name)
+{
+	if (strcmp(name, "minute") == 0)
+		return DC_ALIGN_MINUTE;
+	if (strcmp(name, "hour") == 0)
+		return DC_ALIGN_HOUR;
+	if (strcmp(name, "day") == 0)
+		return DC_ALIGN_DAY;
+	if (strcmp(name, "week") == 0)
+		return DC_ALIGN_WEEK;
+	return DC_ALIGN_MONTH;
+}
+
+static char **
+read_text_array(Datum value, int *n)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	char	  **result;
+
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false,
+					  TYPALIGN_INT, &elements, &nulls, n);
+	result = palloc(sizeof(char *) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+		result[i] = nulls[i] ? pstrdup("") : TextDatumGetCString(elements[i]);
+	return result;
+}
+
+static void
+read_tenant_type(DcTenantType *type, Oid oid, MemoryContext context)
+{
+	Oid			function;
+	bool		varlena;
+
+	type->type = oid;
+	get_typlenbyval(oid, &type->len, &type->byval);
+	getTypeInputInfo(oid, &function, &type->ioparam);
+	fmgr_info_cxt(function, &type->input, context);
+	getTypeOutputInfo(oid, &function, &varlena);
+	fmgr_info_cxt(function, &type->output, context);
+}
+
+static bool
+interval_is_zero(const Interval *interval)
+{
+	return interval->time == 0 && interval->day == 0 && interval->month == 0;
+}
+
+static void
+read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Load	   *load = arg;
+	DcDashboard *dashboard = load->dashboard;
+	MemoryContext old = MemoryContextSwitchTo(load->context);
+	DcWidget   *widget;
+	Datum		value[DC_WIDGET_VERSION + 1];
+	bool		null[DC_WIDGET_VERSION + 1];
+	StringInfoData json_name;
+	char	   *result;
+
+	if (dashboard->nwidgets == load->capacity)
+	{
+		load->capacity = Max(8, load->capacity * 2);
+		dashboard->widgets = dashboard->widgets == NULL ?
+			palloc(sizeof(DcWidget) * load->capacity) :
+			repalloc(dashboard->widgets, sizeof(DcWidget) * load->capacity);
+	}
+	widget = &dashboard->widgets[dashboard->nwidgets++];
+	memset(widget, 0, sizeof(*widget));
+
+	for (int i = 1; i <= DC_WIDGET_VERSION; i++)
+		value[i] = heap_getattr(tuple, i, desc, &null[i]);
+
+	widget->id = DatumGetInt32(value[DC_WIDGET_ID]);
+	widget->name = TextDatumGetCString(value[DC_WIDGET_NAME]);
+	initStringInfo(&json_name);
+	escape_json(&json_name, widget->name);
+	widget->json_name = json_name.data;
+	widget->version = DatumGetUInt64(value[DC_WIDGET_VERSION]);
+	widget->owner = DatumGetObjectId(value[DC_WIDGET_OWNER]);
+	widget->query = TextDatumGetCString(value[DC_WIDGET_QUERY]);
+	widget->has_ttl = !null[DC_WIDGET_TTL];
+	if (widget->has_ttl)
+	{
+		widget->ttl = *DatumGetIntervalP(value[DC_WIDGET_TTL]);
+		widget->never_cached = interval_is_zero(&widget->ttl);
+	}
+	if (!null[DC_WIDGET_ALIGN])
+		widget->align = align_of(TextDatumGetCString(value[DC_WIDGET_ALIGN]));
+	result = TextDatumGetCString(value[DC_WIDGET_RESULT]);
+	widget->result = strcmp(result, "row") == 0 ? DC_RESULT_ROW :
+		strcmp(result, "value") == 0 ? DC_RESULT_VALUE : DC_RESULT_ROWS;
+	widget->tags = read_text_array(value[DC_WIDGET_TAGS], &widget->ntags);
+
+	widget->settings = dc_settings_from_array(value[DC_WIDGET_SETTINGS]);
+	read_tenant_type(&widget->tenant_type,
+					 DatumGetObjectId(value[DC_WIDGET_TENANT_TYPE]),
+					 load->context);
+	widget->uses_params = DatumGetBool(value[DC_WIDGET_USES_PARAMS]);
+	widget->uses_clock = DatumGetBool(value[DC_WIDGET_USES_CLOCK]);
+	/* what is not immutable may read tables */
+	widget->untracked = widget->uses_clock;
+	if (dc_preloaded)
+		widget->stats = dc_stats_get(MyDatabaseId, widget->id);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+read_source(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Load	   *load = arg;
+	DcWidget   *widget = load->widget;
+	MemoryContext old = MemoryContextSwitchTo(load->context);
+	DcSourceRow row;
+	DcWatch    *watch;
+
+	dc_catalog_source_row(tuple, desc, &row);
+	if (row.source.invalidation == DC_INVALIDATION_TTL)
+		widget->untracked = true;
+	else
+	{
+		widget->watches = widget->watches == NULL ?
+			palloc(sizeof(DcWatch)) :
+			repalloc(widget->watches, sizeof(DcWatch) * (widget->nwatches + 1));
+		watch = &widget->watches[widget->nwatches++];
+		memset(watch, 0, sizeof(*watch));
+		watch->hash = dc_catalog_watch_hash(&row);
+		watch->relid = row.source.relid;
+		watch->keyed = row.source.invalidation == DC_INVALIDATION_ROW;
+		if (watch->keyed)
+			fmgr_info_cxt(row.source.tenant_hash, &watch->tenant_hash,
+						  load->context);
+		watch->collation = row.source.collation;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static int
+compare_widgets(const void *a, const void *b)
+{
+	uint32		ida = ((const DcWidget *) a)->id;
+	uint32		idb = ((const DcWidget *) b)->id;
+
+	return ida < idb ? -1 : ida > idb ? 1 : 0;
+}
+
+static DcDashboard *
+load_dashboard(const char *name)
+{
+	Load		load = {0};
+	DcDashboard *dashboard;
+	Datum		key = CStringGetTextDatum(name);
+
+	/* in a context that goes with the transaction, until all is read */
+	load.context = AllocSetContextCreate(CurrentMemoryContext,
+										 "dashcache dashboard",
+										 ALLOCSET_SMALL_SIZES);
+	dashboard = MemoryContextAllocZero(load.context, sizeof(DcDashboard));
+	strlcpy(dashboard->name, name, NAMEDATALEN);
+	dashboard->context = load.context;
+	load.dashboard = dashboard;
+
+	dc_catalog_scan(DC_TABLE_DASHBOARD, DC_DASHBOARD_NAME, TEXTOID, key,
+					read_dashboard, &load);
+	if (!load.found)
+	{
+		MemoryContextDelete(load.context);
+		return NULL;
+	}
+	dc_catalog_scan(DC_TABLE_GRANTEE, DC_GRANTEE_DASHBOARD, TEXTOID, key,
+					read_grantee, &load);
+	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_DASHBOARD, TEXTOID, key,
+					read_widget, &load);
+	if (dashboard->nwidgets > 1)
+		qsort(dashboard->widgets, dashboard->nwidgets, sizeof(DcWidget),
+			  compare_widgets);
+	for (int i = 0; i < dashboard->nwidgets; i++)
+	{
+		load.widget = &dashboard->widgets[i];
+		dc_catalog_scan(DC_TABLE_SOURCE, DC_SOURCE_WIDGET, INT4OID,
+						Int32GetDatum(load.widget->id), read_source, &load);
+	}
+	return dashboard;
+}
+
+/*
+ * The dashboard of that name, or NULL.  Stays valid until the end of the
+ * transaction.  Reads the catalog only if it has changed.
+ */
+DcDashboard *
+dc_metacache_dashboard(const char *name)
+{
+	DcDashboard *dashboard;
+	DashboardSlot *slot;
+	uint64		read_generation;
+
+	/* as whoever locks a table does, so that a commit is noticed in time */
+	AcceptInvalidationMessages();
+
+	if (strlen(name) >= NAMEDATALEN)
+		return NULL;
+	if (dashboards == NULL || dashboards_generation != dc_metacache_generation())
+	{
+		forget_all();
+		dashboards_generation = dc_metacache_generation();
+	}
+
+	slot = hash_search(dashboards, name, HASH_FIND, NULL);
+	if (slot != NULL)
+		return slot->dashboard;
+
+	read_generation = dc_metacache_generation();
+	dashboard = load_dashboard(name);
+	if (dashboard == NULL)
+		return NULL;
+
+	/*
+	 * Keep it, even if it was changed while it was read: that has changed the
+	 * generation, and makes the next call read it again.
+	 */
+	MemoryContextSetParent(dashboard->context, kept);
+	if (read_generation != dc_metacache_generation())
+	{
+		MemoryContext old = MemoryContextSwitchTo(kept);
+
+		obsolete = lappend(obsolete, dashboard);
+		MemoryContextSwitchTo(old);
+		return dashboard;
+	}
+	slot = hash_search(dashboards, name, HASH_ENTER, NULL);
+	slot->dashboard = dashboard;
+	return dashboard;
+}
+
+/* The widget of that name, or NULL. */
+DcWidget *
+dc_metacache_widget(DcDashboard *dashboard, const char *name)
+{
+	for (int i = 0; i < dashboard->nwidgets; i++)
+	{
+		if (strcmp(dashboard->widgets[i].name, name) == 0)
+			return &dashboard->widgets[i];
+	}
+	return NULL;
+}

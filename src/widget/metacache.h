@@ -1,0 +1,104 @@
+/*-------------------------------------------------------------------------
+ *
+ * metacache.h
+ *		What this backend knows of dashboards, widgets and sources.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DASHCACHE_METACACHE_H
+#define DASHCACHE_METACACHE_H
+
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/timestamp.h"
+
+#include "stats.h"
+#include "widget/settings.h"
+
+/* How rows become JSON. */
+typedef enum DcResultKind
+{
+	DC_RESULT_ROW,
+	DC_RESULT_ROWS,
+	DC_RESULT_VALUE
+} DcResultKind;
+
+/* Boundaries at which an answer ends. */
+typedef enum DcAlign
+{
+	DC_ALIGN_NONE,
+	DC_ALIGN_MINUTE,
+	DC_ALIGN_HOUR,
+	DC_ALIGN_DAY,
+	DC_ALIGN_WEEK,
+	DC_ALIGN_MONTH
+} DcAlign;
+
+/* The type of a widget's tenant. */
+typedef struct DcTenantType
+{
+	Oid			type;
+	int16		len;
+	bool		byval;
+	Oid			ioparam;
+	FmgrInfo	input;
+	FmgrInfo	output;
+} DcTenantType;
+
+/* A watch, from the reader's side. */
+typedef struct DcWatch
+{
+	uint64		hash;
+	Oid			relid;
+	bool		keyed;			/* else any change touches every tenant */
+	FmgrInfo	tenant_hash;
+	Oid			collation;
+} DcWatch;
+
+typedef struct DcWidget
+{
+	uint32		id;
+	char	   *name;
+	char	   *json_name;		/* quoted, for use as a member's name */
+	uint64		version;
+	Oid			owner;
+	char	   *query;
+	bool		has_ttl;
+	bool		never_cached;	/* ttl '0' */
+	Interval	ttl;
+	DcAlign		align;
+	DcResultKind result;
+	char	  **tags;
+	int			ntags;
+	DcSettings	settings;
+	DcTenantType tenant_type;
+	bool		uses_params;
+	bool		uses_clock;
+	bool		untracked;		/* reads what no trigger watches, perhaps */
+	DcWatch    *watches;
+	int			nwatches;
+	SPIPlanPtr	plan;			/* of compute.c; NULL: not made yet */
+	DcSharedStats *stats;		/* NULL without shared memory */
+} DcWidget;
+
+typedef struct DcDashboard
+{
+	char		name[NAMEDATALEN];	/* hash key */
+	Oid			owner;
+	Oid		   *grantees;
+	int			ngrantees;
+	DcWidget   *widgets;		/* in the order of their definition */
+	int			nwidgets;
+	MemoryContext context;
+} DcDashboard;
+
+extern void dc_metacache_init(void);
+extern DcDashboard *dc_metacache_dashboard(const char *name);
+extern DcWidget *dc_metacache_widget(DcDashboard *dashboard, const char *name);
+extern uint64 dc_metacache_generation(void);
+extern void dc_metacache_at_xact(XactEvent event);
+
+#endif							/* DASHCACHE_METACACHE_H */

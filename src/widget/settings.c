@@ -1,0 +1,148 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *		The server settings that are pinned with a widget.
+ *
+ * An answer must not depend on who asks.  So all settings that change what a
+ * query means, or how its values are written, are taken down when a widget is
+ * defined, and put in force whenever it is computed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "widget/settings.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "nodes/pg_list.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/varlena.h"
+
+static const char *const pinned[] = {
+	"search_path",
+	"TimeZone",
+	"timezone_abbreviations",
+	"DateStyle",
+	"IntervalStyle",
+	"extra_float_digits",
+	"bytea_output",
+	"xmlbinary",
+	"xmloption",
+	"lc_monetary",
+	"lc_numeric",
+	"lc_time",
+	"default_text_search_config",
+	"array_nulls",
+	"backslash_quote",
+	"quote_all_identifiers",
+	"standard_conforming_strings",
+	"transform_null_equals",
+	"row_security"
+};
+
+/*
+ * The search path to pin: the one in force, with pg_temp at its end, lest
+ * somebody's temporary table be taken for one of the query's.
+ */
+static char *
+pinned_search_path(void)
+{
+	const char *path = GetConfigOption("search_path", false, false);
+	char	   *copy = pstrdup(path);
+	List	   *names;
+	ListCell   *lc;
+
+	if (SplitIdentifierString(copy, ',', &names))
+	{
+		foreach(lc, names)
+		{
+			if (strcmp(lfirst(lc), "pg_temp") == 0)
+				return pstrdup(path);
+		}
+	}
+	return path[0] == '\0' ? pstrdup("pg_temp") : psprintf("%s, pg_temp", path);
+}
+
+/* Take down the settings of this session. */
+DcSettings
+dc_settings_capture(void)
+{
+	DcSettings	settings;
+
+	settings.list = palloc(sizeof(DcSetting) * lengthof(pinned));
+	settings.n = 0;
+	for (int i = 0; i < lengthof(pinned); i++)
+	{
+		DcSetting  *setting = &settings.list[settings.n++];
+
+		setting->name = pstrdup(pinned[i]);
+		if (strcmp(pinned[i], "search_path") == 0)
+			setting->value = pinned_search_path();
+		else if (strcmp(pinned[i], "row_security") == 0)
+			setting->value = pstrdup("on");
+		else
+			setting->value = pstrdup(GetConfigOption(pinned[i], false, false));
+	}
+	return settings;
+}
+
+/* As an array of "name=value", as pg_db_role_setting has them. */
+Datum
+dc_settings_to_array(const DcSettings *settings)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * settings->n);
+
+	for (int i = 0; i < settings->n; i++)
+		elements[i] = CStringGetTextDatum(psprintf("%s=%s",
+												   settings->list[i].name,
+												   settings->list[i].value));
+	return PointerGetDatum(construct_array(elements, settings->n, TEXTOID, -1,
+										   false, TYPALIGN_INT));
+}
+
+/* The reverse. */
+DcSettings
+dc_settings_from_array(Datum array)
+{
+	DcSettings	settings;
+	Datum	   *elements;
+	bool	   *nulls;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
+					  TYPALIGN_INT, &elements, &nulls, &settings.n);
+	settings.list = palloc(sizeof(DcSetting) * Max(settings.n, 1));
+	for (int i = 0; i < settings.n; i++)
+	{
+		char	   *name = TextDatumGetCString(elements[i]);
+		char	   *equals = strchr(name, '=');
+
+		if (equals == NULL)
+			elog(ERROR, "invalid pinned setting \"%s\"", name);
+		*equals = '\0';
+		settings.list[i].name = name;
+		settings.list[i].value = equals + 1;
+	}
+	return settings;
+}
+
+/*
+ * Put the settings in force, inside the caller's GUC nesting level.  Most
+ * sessions have most of them already.
+ */
+void
+dc_settings_pin(const DcSettings *settings)
+{
+	for (int i = 0; i < settings->n; i++)
+	{
+		const DcSetting *setting = &settings->list[i];
+		const char *current = GetConfigOption(setting->name, true, false);
+
+		if (current == NULL || strcmp(current, setting->value) != 0)
+			(void) set_config_option(setting->name, setting->value,
+									 PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_SAVE, true, 0, false);
+	}
+}

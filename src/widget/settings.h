@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *		The server settings that are pinned with a widget.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DASHCACHE_SETTINGS_H
+#define DASHCACHE_SETTINGS_H
+
+#include "postgres.h"
+
+typedef struct DcSetting
+{
+	char	   *name;
+	char	   *value;
+} DcSetting;
+
+typedef struct DcSettings
+{
+	DcSetting  *list;
+	int			n;
+} DcSettings;
+
+extern DcSettings dc_settings_capture(void);
+extern Datum dc_settings_to_array(const DcSettings *settings);
+extern DcSettings dc_settings_from_array(Datum array);
+extern void dc_settings_pin(const DcSettings *settings);
+
+#endif							/* DASHCACHE_SETTINGS_H */
