@@ -151,9 +151,11 @@ run_query(DcWidget *widget, Datum tenant, Datum params, StringInfo out)
 	int			result;
 
 	list->params[0].value = tenant;
+	list->params[0].isnull = false;
 	list->params[0].pflags = PARAM_FLAG_CONST;
 	list->params[0].ptype = widget->tenant_type.type;
 	list->params[1].value = params;
+	list->params[1].isnull = false;
 	list->params[1].pflags = PARAM_FLAG_CONST;
 	list->params[1].ptype = JSONBOID;
 
