@@ -149,7 +149,7 @@ dashcache_entry_list(PG_FUNCTION_ARGS)
 	TimestampTz now = GetCurrentTimestamp();
 	Collector	collector = {0};
 	HTAB	   *types;
-	HASHCTL		ctl = {.keysize = sizeof(uint32), .entrysize = sizeof(WidgetType)};
+	HASHCTL		ctl = {.keysize = sizeof(uint32),.entrysize = sizeof(WidgetType)};
 	ListCell   *lc;
 	ListCell   *lc2;
 

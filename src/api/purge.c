@@ -98,7 +98,7 @@ set_tenants(Target *target, DcWidget *widget, const Datum *tenants,
 	target->values = palloc(sizeof(Datum) * Max(ntenants, 1));
 	for (int i = 0; i < ntenants; i++)
 	{
-		DcRequest	request = {.tenant = tenants[i], .tenant_type = type};
+		DcRequest	request = {.tenant = tenants[i],.tenant_type = type};
 
 		target->values[i] = dc_fetch_tenant(&request, widget);
 		target->lengths[i] = dc_tenant_bytes(&widget->tenant_type,
@@ -140,7 +140,7 @@ purge(const Datum *tenants, int ntenants, Oid type,
 	  const char *dashboard_name, const char *widget_name, const char *tag)
 {
 	List	   *names = dashboard_name != NULL ?
-		list_make1(unconstify(char *, dashboard_name)) : all_dashboards();
+	list_make1(unconstify(char *, dashboard_name)) : all_dashboards();
 	Targets		targets = {NULL, 0};
 	ListCell   *lc;
 

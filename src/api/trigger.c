@@ -122,7 +122,8 @@ touch_tenant_of(TriggerState *state, DcTenantKey *key, Relation relation,
 		char	   *text = OutputFunctionCall(&key->output, tenant);
 
 		if (strlen(text) >= DC_CHANGE_TENANT_LEN)
-			text[pg_mbcliplen(text, strlen(text), DC_CHANGE_TENANT_LEN - 1)] = '\0';
+			text[		pg_mbcliplen(text, strlen(text), DC_CHANGE_TENANT_LEN - 1)] = '\0';
+
 		touch->tenant = dc_writer_keep_text(text);
 	}
 }

@@ -249,7 +249,7 @@ dc_xid_floor(void)
 	if (unlikely(floor == 0))
 	{
 		uint64		found = max_prepared_xacts == 0 ?
-			FirstNormalTransactionId : dc_xid_next();
+		FirstNormalTransactionId : dc_xid_next();
 
 		if (pg_atomic_compare_exchange_u64(&shared->floor, &floor, found))
 			floor = found;

@@ -75,8 +75,8 @@ get_writer(void)
 	if (writer == NULL)
 	{
 		MemoryContext context =
-			AllocSetContextCreate(TopTransactionContext, "dashcache writer",
-								  ALLOCSET_SMALL_SIZES);
+		AllocSetContextCreate(TopTransactionContext, "dashcache writer",
+							  ALLOCSET_SMALL_SIZES);
 		Writer	   *made = MemoryContextAllocZero(context, sizeof(Writer));
 
 		made->context = context;

@@ -108,7 +108,7 @@ static void
 set_lifetime(const DcWidget *widget, DcComputed *computed)
 {
 	TimestampTz at = widget->uses_clock ? GetCurrentTransactionStartTimestamp() :
-		GetCurrentTimestamp();
+	GetCurrentTimestamp();
 
 	computed->generated_at = at;
 	computed->valid_from = DT_NOBEGIN;

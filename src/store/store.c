@@ -304,8 +304,8 @@ dc_store_put(const DcKey *key, const DcContent *content,
 {
 	DcPartition *partition = dc_partition_of(key->hash);
 	Size		size = offsetof(DcSharedEntry, data) +
-		MAXALIGN(content->proof_len) + MAXALIGN(key->tenant_len) +
-		key->params_len + content->payload_len;
+	MAXALIGN(content->proof_len) + MAXALIGN(key->tenant_len) +
+	key->params_len + content->payload_len;
 	DcSharedEntry *entry;
 	DcSharedEntry *old;
 	dsa_pointer pointer;

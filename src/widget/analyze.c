@@ -814,7 +814,7 @@ DcAnalysis *
 dc_analyze_query(const char *query)
 {
 	DcAnalysis *analysis = palloc0(sizeof(DcAnalysis));
-	QueryText	text = {.query = query};
+	QueryText text = {.query = query};
 	ErrorContextCallback callback;
 	Query	   *parsed;
 	List	   *rewritten;
@@ -834,7 +834,8 @@ dc_analyze_query(const char *query)
 	if (list_length(rewritten) != 1)
 		elog(ERROR, "unexpected rewrite of a SELECT");
 
-	text.rewritten = true;
+	text.		rewritten = true;
+
 	check_query(linitial(rewritten), analysis);
 	dc_check_select_permissions(linitial(rewritten), query);
 	search_level(linitial(rewritten), &context);

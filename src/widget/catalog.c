@@ -183,10 +183,10 @@ dc_catalog_watch_hash(const DcSourceRow *row)
 	const DcSource *source = &row->source;
 	uint64		hash = hash_combine64(dc_mix64(source->relid),
 									  dc_mix64(((uint64) source->key_hash << 32) |
-												   (uint16) source->key));
+											   (uint16) source->key));
 
 	hash = hash_combine64(hash, dc_mix64(((uint64) source->invalidation << 32) |
-											 source->collation));
+										 source->collation));
 	if (row->key_expression != NULL)
 		hash = hash_combine64(hash,
 							  hash_bytes_extended((unsigned char *) row->key_expression,
