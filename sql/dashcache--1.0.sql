@@ -39,6 +39,9 @@ CREATE TABLE dashcache.widget (
 	tags text[] NOT NULL,
 	settings text[] NOT NULL,
 	tenant_type oid NOT NULL,
+	tenant_equal oid,
+	tenant_hash oid,
+	tenant_collation oid,
 	uses_params boolean NOT NULL,
 	uses_clock boolean NOT NULL,
 	version xid8 NOT NULL,
@@ -47,6 +50,7 @@ CREATE TABLE dashcache.widget (
 COMMENT ON TABLE dashcache.widget IS 'a query that is computed for a tenant, and how its answer is kept';
 COMMENT ON COLUMN dashcache.widget.owner IS 'the role that it is computed as';
 COMMENT ON COLUMN dashcache.widget.settings IS 'the server settings that it is computed under, as name=value';
+COMMENT ON COLUMN dashcache.widget.tenant_equal IS 'the function that tells whether two tenants are one; null: they are if they are the same bytes';
 COMMENT ON COLUMN dashcache.widget.uses_clock IS 'it calls functions that are not immutable, such as now()';
 COMMENT ON COLUMN dashcache.widget.version IS 'the transaction that made this definition; entries are kept by it';
 

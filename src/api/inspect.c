@@ -18,6 +18,7 @@
 #include "consistency/validity.h"
 #include "guc.h"
 #include "preload.h"
+#include "read/fetch.h"
 #include "stats.h"
 #include "store/store.h"
 #include "widget/catalog.h"
@@ -54,9 +55,7 @@ typedef struct WidgetType
 {
 	uint32		widget;			/* hash key */
 	uint64		version;		/* 0: there is no such widget */
-	int16		len;
-	bool		byval;
-	FmgrInfo	output;
+	DcTenantType type;
 } WidgetType;
 
 typedef struct Collector
@@ -98,31 +97,9 @@ read_type(HeapTuple tuple, TupleDesc desc, void *arg)
 
 	type->version = DatumGetUInt64(heap_getattr(tuple, DC_WIDGET_VERSION,
 												desc, &isnull));
-	get_typlenbyval(oid, &type->len, &type->byval);
+	get_typlenbyval(oid, &type->type.len, &type->type.byval);
 	getTypeOutputInfo(oid, &output, &varlena);
-	fmgr_info(output, &type->output);
-}
-
-/* The text of an entry's tenant, from the bytes in its key. */
-static char *
-tenant_text(WidgetType *type, const DcSharedEntry *entry)
-{
-	const char *bytes = DC_ENTRY_TENANT(entry);
-	Datum		value;
-
-	if (type->byval)
-		memcpy(&value, bytes, sizeof(Datum));
-	else if (type->len == -1)
-		value = PointerGetDatum(cstring_to_text_with_len(bytes, entry->tenant_len));
-	else
-	{
-		char	   *copy = palloc(entry->tenant_len + 1);
-
-		memcpy(copy, bytes, entry->tenant_len);
-		copy[entry->tenant_len] = '\0';
-		value = PointerGetDatum(copy);
-	}
-	return OutputFunctionCall(&type->output, value);
+	fmgr_info(output, &type->type.output);
 }
 
 static Datum
@@ -187,7 +164,10 @@ dashcache_entry_list(PG_FUNCTION_ARGS)
 		state = now >= entry->expires_at ? "expired" :
 			lfirst_int(lc2) == DC_CHANGED ? "changed" : "current";
 		values[0] = Int32GetDatum(entry->widget);
-		values[1] = CStringGetTextDatum(tenant_text(type, entry));
+		values[1] = CStringGetTextDatum(OutputFunctionCall(&type->type.output,
+														   dc_tenant_from_bytes(&type->type,
+																				DC_ENTRY_TENANT(entry),
+																				entry->tenant_len)));
 		values[2] = params_of(entry);
 		values[3] = CStringGetTextDatum(state);
 		values[4] = TimestampTzGetDatum(entry->generated_at);

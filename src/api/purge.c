@@ -38,6 +38,9 @@ typedef struct Target
 {
 	uint32		widget;
 	int			ntenants;		/* -1: all */
+	bool		by_hash;		/* equal ones have the same hash; so may
+								 * others */
+	uint32	   *hashes;
 	const char **tenants;
 	uint32	   *lengths;
 	Datum	   *values;			/* what the bytes of short types point to */
@@ -66,9 +69,11 @@ is_target(const DcSharedEntry *entry, void *arg)
 			return true;
 		for (int t = 0; t < target->ntenants; t++)
 		{
-			if (entry->tenant_len == target->lengths[t] &&
-				memcmp(DC_ENTRY_TENANT(entry), target->tenants[t],
-					   target->lengths[t]) == 0)
+			if (entry->tenant_hash == target->hashes[t] &&
+				(target->by_hash ||
+				 (entry->tenant_len == target->lengths[t] &&
+				  memcmp(DC_ENTRY_TENANT(entry), target->tenants[t],
+						 target->lengths[t]) == 0)))
 				return true;
 		}
 	}
@@ -93,6 +98,8 @@ set_tenants(Target *target, DcWidget *widget, const Datum *tenants,
 	target->ntenants = ntenants;
 	if (ntenants < 0)
 		return;
+	target->by_hash = widget->tenant_type.by_equality;
+	target->hashes = palloc(sizeof(uint32) * Max(ntenants, 1));
 	target->tenants = palloc(sizeof(char *) * Max(ntenants, 1));
 	target->lengths = palloc(sizeof(uint32) * Max(ntenants, 1));
 	target->values = palloc(sizeof(Datum) * Max(ntenants, 1));
@@ -104,6 +111,10 @@ set_tenants(Target *target, DcWidget *widget, const Datum *tenants,
 		target->lengths[i] = dc_tenant_bytes(&widget->tenant_type,
 											 &target->values[i],
 											 &target->tenants[i]);
+		target->hashes[i] = dc_tenant_hash(&widget->tenant_type,
+										   target->values[i],
+										   target->tenants[i],
+										   target->lengths[i]);
 	}
 }
 

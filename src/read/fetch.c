@@ -124,6 +124,36 @@ dc_tenant_bytes(const DcTenantType *type, Datum *tenant, const char **bytes)
 	return type->len >= 0 ? type->len : strlen(*bytes);
 }
 
+/* The reverse: a tenant from the bytes in a key. */
+Datum
+dc_tenant_from_bytes(const DcTenantType *type, const char *bytes, uint32 len)
+{
+	Datum		value;
+	char	   *copy;
+
+	if (type->byval)
+	{
+		memcpy(&value, bytes, sizeof(Datum));
+		return value;
+	}
+	if (type->len == -1)
+		return PointerGetDatum(cstring_to_text_with_len(bytes, len));
+	copy = palloc(len + 1);
+	memcpy(copy, bytes, len);
+	copy[len] = '\0';
+	return PointerGetDatum(copy);
+}
+
+/* A hash that is the same for tenants that are equal. */
+uint32
+dc_tenant_hash(DcTenantType *type, Datum tenant, const char *bytes, uint32 len)
+{
+	if (type->by_equality)
+		return DatumGetUInt32(FunctionCall1Coll(&type->hash, type->collation,
+												tenant));
+	return hash_bytes((const unsigned char *) bytes, len);
+}
+
 /*-------------------------------------------------------------------------
  * Purges
  *
@@ -251,6 +281,26 @@ count_changed(DcWidget *widget, Datum tenant, const DcCulprit *culprit)
 								   DatumGetUInt32(FunctionCall1Coll(&watch->tenant_hash,
 																	watch->collation,
 																	tenant)));
+	}
+}
+
+/*
+ * Should there be an entry for a tenant that is spelled differently but equal,
+ * let the key be that one.
+ */
+static void
+use_alias(DcTenantType *type, Lookup *lookup)
+{
+	uint32		len;
+	char	   *alias = dc_store_alias(&lookup->key, &len);
+
+	if (alias != NULL &&
+		DatumGetBool(FunctionCall2Coll(&type->equal, type->collation,
+									   dc_tenant_from_bytes(type, alias, len),
+									   lookup->tenant)))
+	{
+		lookup->key.tenant = alias;
+		lookup->key.tenant_len = len;
 	}
 }
 
@@ -396,6 +446,8 @@ dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 		key->version = widget->version;
 		key->tenant_len = dc_tenant_bytes(&widget->tenant_type, &lookup.tenant,
 										  &key->tenant);
+		key->tenant_hash = dc_tenant_hash(&widget->tenant_type, lookup.tenant,
+										  key->tenant, key->tenant_len);
 		key->params = no_params;
 		key->params_len = 0;
 		if (widget->uses_params)
@@ -406,6 +458,8 @@ dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 			key->params_len = VARSIZE(params) - VARHDRSZ;
 		}
 		key->hash = dc_store_hash(key);
+		if (widget->tenant_type.by_equality)
+			use_alias(&widget->tenant_type, &lookup);
 
 		reason = request->refresh ? "refresh" :
 			try_cache(widget, &lookup, out, answer);

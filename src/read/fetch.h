@@ -48,6 +48,10 @@ extern void dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 extern Datum dc_fetch_tenant(DcRequest *request, DcWidget *widget);
 extern uint32 dc_tenant_bytes(const DcTenantType *type, Datum *tenant,
 							  const char **bytes);
+extern uint32 dc_tenant_hash(DcTenantType *type, Datum tenant,
+							 const char *bytes, uint32 len);
+extern Datum dc_tenant_from_bytes(const DcTenantType *type,
+								  const char *bytes, uint32 len);
 extern void dc_purge_announce(const char *dashboard);
 
 #endif							/* DASHCACHE_FETCH_H */

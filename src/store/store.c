@@ -116,14 +116,13 @@ dc_store_area(void)
 	return area;
 }
 
-/* The hash of a key, over all of it. */
+/* The hash of a key, over all of it, the tenant by its own hash. */
 uint32
 dc_store_hash(const DcKey *key)
 {
 	uint32		hash;
 
-	hash = hash_bytes((const unsigned char *) key->tenant, key->tenant_len);
-	hash = hash_combine(hash, murmurhash32(key->widget));
+	hash = hash_combine(key->tenant_hash, murmurhash32(key->widget));
 	hash = hash_combine(hash, murmurhash32(key->database));
 	hash = hash_combine(hash, hash_bytes((const unsigned char *) key->params,
 										 key->params_len));
@@ -138,16 +137,22 @@ bucket_of(uint32 hash)
 }
 
 static bool
-key_matches(const DcSharedEntry *entry, const DcKey *key)
+same_but_tenant(const DcSharedEntry *entry, const DcKey *key)
 {
 	return entry->hash == key->hash &&
 		entry->widget == key->widget &&
 		entry->database == key->database &&
 		entry->version == key->version &&
-		entry->tenant_len == key->tenant_len &&
 		entry->params_len == key->params_len &&
-		memcmp(DC_ENTRY_TENANT(entry), key->tenant, key->tenant_len) == 0 &&
 		memcmp(DC_ENTRY_PARAMS(entry), key->params, key->params_len) == 0;
+}
+
+static bool
+key_matches(const DcSharedEntry *entry, const DcKey *key)
+{
+	return same_but_tenant(entry, key) &&
+		entry->tenant_len == key->tenant_len &&
+		memcmp(DC_ENTRY_TENANT(entry), key->tenant, key->tenant_len) == 0;
 }
 
 static DcSharedEntry *
@@ -187,6 +192,36 @@ dc_store_find(const DcKey *key)
 	if (entry == NULL)
 		LWLockRelease(&partition->lock);
 	return entry;
+}
+
+/*
+ * An entry that differs from the key only by a tenant of the same hash: that
+ * tenant's bytes, or NULL.  Whether the two are equal is for the caller to
+ * find out, who holds no lock then.
+ */
+char *
+dc_store_alias(const DcKey *key, uint32 *len)
+{
+	DcPartition *partition = dc_partition_of(key->hash);
+	char	   *alias = NULL;
+
+	(void) dc_store_area();
+	LWLockAcquire(&partition->lock, LW_SHARED);
+	for (dsa_pointer at = *bucket_of(key->hash); DsaPointerIsValid(at);)
+	{
+		DcSharedEntry *entry = dc_entry_at(at);
+
+		if (same_but_tenant(entry, key) && entry->tenant_hash == key->tenant_hash)
+		{
+			*len = entry->tenant_len;
+			alias = palloc(entry->tenant_len);
+			memcpy(alias, DC_ENTRY_TENANT(entry), entry->tenant_len);
+			break;
+		}
+		at = entry->next;
+	}
+	LWLockRelease(&partition->lock);
+	return alias;
 }
 
 /* Release what dc_store_find() has locked. */
@@ -324,6 +359,7 @@ dc_store_put(const DcKey *key, const DcContent *content,
 	entry->widget = key->widget;
 	entry->version = key->version;
 	entry->hash = key->hash;
+	entry->tenant_hash = key->tenant_hash;
 	entry->tenant_len = key->tenant_len;
 	entry->params_len = key->params_len;
 	entry->proof_len = content->proof_len;

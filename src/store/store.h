@@ -25,6 +25,7 @@ typedef struct DcKey
 	uint32		widget;
 	uint64		version;
 	uint32		hash;
+	uint32		tenant_hash;	/* the same for tenants that are equal */
 	uint32		tenant_len;
 	uint32		params_len;
 	const char *tenant;
@@ -60,6 +61,7 @@ typedef struct DcSharedEntry
 	uint32		widget;
 	uint64		version;
 	uint32		hash;
+	uint32		tenant_hash;
 	uint32		tenant_len;
 	uint32		params_len;
 	uint32		proof_len;
@@ -105,6 +107,7 @@ extern void dc_store_attach(void *place);
 
 extern uint32 dc_store_hash(const DcKey *key);
 extern DcSharedEntry *dc_store_find(const DcKey *key);
+extern char *dc_store_alias(const DcKey *key, uint32 *len);
 extern void dc_store_unlock(const DcKey *key);
 extern void dc_store_used(DcSharedEntry *entry, TimestampTz now);
 

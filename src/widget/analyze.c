@@ -29,6 +29,7 @@
 #include "compat.h"
 #include "widget/analyze.h"
 
+#include "access/hash.h"
 #include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
@@ -642,6 +643,106 @@ find_key(const Query *query, int rti, DcSource *source)
 }
 
 /*-------------------------------------------------------------------------
+ * Equal tenants
+ *
+ * 'ACME' and 'acme' are one tenant if the column is citext.  They may share an
+ * answer if the query compares $1 and does nothing else with it.
+ *-------------------------------------------------------------------------
+ */
+
+typedef struct TenantUse
+{
+	int			uses;
+	int			compared;
+	Oid			family;
+	Oid			collation;
+} TenantUse;
+
+static bool
+is_tenant(Node *node)
+{
+	while (node != NULL && IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	return node != NULL && IsA(node, Param) &&
+		((Param *) node)->paramkind == PARAM_EXTERN &&
+		((Param *) node)->paramid == 1;
+}
+
+static bool
+tenant_use_walker(Node *node, TenantUse *use)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, tenant_use_walker, use, 0);
+	if (IsA(node, Param) && is_tenant(node))
+		use->uses++;
+	if (IsA(node, OpExpr) && list_length(((OpExpr *) node)->args) == 2)
+	{
+		OpExpr	   *op = (OpExpr *) node;
+		Oid			family = hash_family_of(op->opno);
+		bool		first = use->compared == 0;
+
+		if (OidIsValid(family) &&
+			is_tenant(linitial(op->args)) != is_tenant(lsecond(op->args)) &&
+			(first || (family == use->family && op->inputcollid == use->collation)))
+		{
+			use->compared++;
+			use->family = family;
+			use->collation = op->inputcollid;
+		}
+	}
+	return expression_tree_walker(node, tenant_use_walker, use);
+}
+
+/* Are values of this type equal only if they are the same bytes? */
+static bool
+equal_means_identical(Oid type, Oid collation)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case CHAROID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case UUIDOID:
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case BYTEAOID:
+			return true;
+		case TEXTOID:
+		case VARCHAROID:
+			return !OidIsValid(collation) || get_collation_isdeterministic(collation);
+		default:
+			return type_is_enum(type);
+	}
+}
+
+static void
+find_tenant_equality(Query *query, DcAnalysis *analysis)
+{
+	TenantUse	use = {0};
+	Oid			type = getBaseType(analysis->tenant_type);
+	Oid			operator;
+
+	(void) tenant_use_walker((Node *) query, &use);
+	if (use.compared == 0 || use.compared != use.uses ||
+		equal_means_identical(type, use.collation))
+		return;
+
+	operator = get_opfamily_member(use.family, type, type, HTEqualStrategyNumber);
+	analysis->tenant_hash = get_opfamily_proc(use.family, type, type,
+											  HASHSTANDARD_PROC);
+	if (!OidIsValid(operator) || !OidIsValid(analysis->tenant_hash))
+		return;
+	analysis->tenant_equal = get_opcode(operator);
+	analysis->tenant_collation = use.collation;
+}
+
+/*-------------------------------------------------------------------------
  * Sources
  *-------------------------------------------------------------------------
  */
@@ -839,6 +940,7 @@ dc_analyze_query(const char *query)
 	check_query(linitial(rewritten), analysis);
 	dc_check_select_permissions(linitial(rewritten), query);
 	search_level(linitial(rewritten), &context);
+	find_tenant_equality(linitial(rewritten), analysis);
 
 	error_context_stack = callback.previous;
 

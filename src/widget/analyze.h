@@ -49,6 +49,15 @@ typedef struct DcSource
 typedef struct DcAnalysis
 {
 	Oid			tenant_type;
+
+	/*
+	 * Where tenants may be equal without being the same bytes, and the query
+	 * cannot tell them apart: how to find out.
+	 */
+	Oid			tenant_equal;
+	Oid			tenant_hash;
+	Oid			tenant_collation;
+
 	bool		uses_params;
 	bool		uses_clock;		/* calls functions that are not immutable */
 	bool		one_row;		/* cannot return more than one row */

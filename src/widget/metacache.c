@@ -275,6 +275,16 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	read_tenant_type(&widget->tenant_type,
 					 DatumGetObjectId(value[DC_WIDGET_TENANT_TYPE]),
 					 load->context);
+	widget->tenant_type.by_equality = !null[DC_WIDGET_TENANT_EQUAL];
+	if (widget->tenant_type.by_equality)
+	{
+		fmgr_info_cxt(DatumGetObjectId(value[DC_WIDGET_TENANT_EQUAL]),
+					  &widget->tenant_type.equal, load->context);
+		fmgr_info_cxt(DatumGetObjectId(value[DC_WIDGET_TENANT_HASH]),
+					  &widget->tenant_type.hash, load->context);
+		widget->tenant_type.collation =
+			DatumGetObjectId(value[DC_WIDGET_TENANT_COLLATION]);
+	}
 	widget->uses_params = DatumGetBool(value[DC_WIDGET_USES_PARAMS]);
 	widget->uses_clock = DatumGetBool(value[DC_WIDGET_USES_CLOCK]);
 	/* what is not immutable may read tables */

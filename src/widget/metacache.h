@@ -46,6 +46,12 @@ typedef struct DcTenantType
 	Oid			ioparam;
 	FmgrInfo	input;
 	FmgrInfo	output;
+
+	/* for tenants that may be equal without being the same bytes */
+	bool		by_equality;
+	FmgrInfo	equal;
+	FmgrInfo	hash;
+	Oid			collation;
 } DcTenantType;
 
 /* A watch, from the reader's side. */
