@@ -44,6 +44,7 @@ CREATE TABLE dashcache.widget (
 	tenant_collation oid,
 	uses_params boolean NOT NULL,
 	uses_clock boolean NOT NULL,
+	reads_unseen boolean NOT NULL,
 	version xid8 NOT NULL,
 	UNIQUE (dashboard, name)
 );
@@ -52,6 +53,7 @@ COMMENT ON COLUMN dashcache.widget.owner IS 'the role that it is computed as';
 COMMENT ON COLUMN dashcache.widget.settings IS 'the server settings that it is computed under, as name=value';
 COMMENT ON COLUMN dashcache.widget.tenant_equal IS 'the function that tells whether two tenants are one; null: they are if they are the same bytes';
 COMMENT ON COLUMN dashcache.widget.uses_clock IS 'it calls functions that are not immutable, such as now()';
+COMMENT ON COLUMN dashcache.widget.reads_unseen IS 'it calls functions that may read tables';
 COMMENT ON COLUMN dashcache.widget.version IS 'the transaction that made this definition; entries are kept by it';
 
 CREATE TABLE dashcache.source (

@@ -370,11 +370,11 @@ dashcache_define(PG_FUNCTION_ARGS)
 	version = own_version();
 	dc_catalog_begin(&work);
 	{
-		Oid			types[17] = {TEXTOID, TEXTOID, OIDOID, TEXTOID, INTERVALOID,
+		Oid			types[18] = {TEXTOID, TEXTOID, OIDOID, TEXTOID, INTERVALOID,
 			TEXTOID, INTERVALOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID,
-		OIDOID, BOOLOID, BOOLOID, XID8OID, OIDOID, OIDOID, OIDOID};
-		Datum		values[17];
-		char		nulls[17];
+		OIDOID, BOOLOID, BOOLOID, XID8OID, OIDOID, OIDOID, OIDOID, BOOLOID};
+		Datum		values[18];
+		char		nulls[18];
 		bool		isnull;
 
 		memset(nulls, ' ', sizeof(nulls));
@@ -398,6 +398,7 @@ dashcache_define(PG_FUNCTION_ARGS)
 		values[14] = ObjectIdGetDatum(analysis->tenant_equal);
 		values[15] = ObjectIdGetDatum(analysis->tenant_hash);
 		values[16] = ObjectIdGetDatum(analysis->tenant_collation);
+		values[17] = BoolGetDatum(analysis->stable_functions != NIL);
 		if (!OidIsValid(analysis->tenant_equal))
 			nulls[14] = nulls[15] = nulls[16] = 'n';
 
@@ -411,8 +412,8 @@ dashcache_define(PG_FUNCTION_ARGS)
 		}
 		dc_catalog_execute("INSERT INTO dashcache.widget (dashboard, name, owner, query, ttl, align, max_stale,"
 						   "  result, tags, settings, tenant_type, uses_params, uses_clock, version,"
-						   "  tenant_equal, tenant_hash, tenant_collation)"
-						   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+						   "  tenant_equal, tenant_hash, tenant_collation, reads_unseen)"
+						   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
 						   " ON CONFLICT (dashboard, name) DO UPDATE SET"
 						   "  owner = excluded.owner, query = excluded.query, ttl = excluded.ttl,"
 						   "  align = excluded.align, max_stale = excluded.max_stale, result = excluded.result,"
@@ -420,9 +421,9 @@ dashcache_define(PG_FUNCTION_ARGS)
 						   "  tenant_type = excluded.tenant_type, uses_params = excluded.uses_params,"
 						   "  uses_clock = excluded.uses_clock, version = excluded.version,"
 						   "  tenant_equal = excluded.tenant_equal, tenant_hash = excluded.tenant_hash,"
-						   "  tenant_collation = excluded.tenant_collation"
+						   "  tenant_collation = excluded.tenant_collation, reads_unseen = excluded.reads_unseen"
 						   " RETURNING id",
-						   17, types, values, nulls);
+						   18, types, values, nulls);
 		id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
 										 SPI_tuptable->tupdesc, 1, &isnull));
 	}

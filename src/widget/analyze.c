@@ -205,6 +205,24 @@ depends_on_session(Oid function)
 	}
 }
 
+/* Functions of the server that read tables, which nobody can see. */
+static bool
+reads_tables(Oid function)
+{
+	switch (function)
+	{
+		case F_TABLE_TO_XML:
+		case F_TABLE_TO_XML_AND_XMLSCHEMA:
+		case F_SCHEMA_TO_XML:
+		case F_SCHEMA_TO_XML_AND_XMLSCHEMA:
+		case F_DATABASE_TO_XML:
+		case F_DATABASE_TO_XML_AND_XMLSCHEMA:
+			return true;
+		default:
+			return function >= FirstNormalObjectId;
+	}
+}
+
 typedef struct FunctionCheck
 {
 	DcAnalysis *analysis;
@@ -229,8 +247,7 @@ function_checker(Oid function, void *context)
 			return true;
 		case PROVOLATILE_STABLE:
 			check->analysis->uses_clock = true;
-			/* the server's own are known to do what they say */
-			if (function >= FirstNormalObjectId)
+			if (reads_tables(function))
 				check->analysis->stable_functions =
 					list_append_unique_oid(check->analysis->stable_functions,
 										   function);

@@ -287,8 +287,7 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	}
 	widget->uses_params = DatumGetBool(value[DC_WIDGET_USES_PARAMS]);
 	widget->uses_clock = DatumGetBool(value[DC_WIDGET_USES_CLOCK]);
-	/* what is not immutable may read tables */
-	widget->untracked = widget->uses_clock;
+	widget->untracked = DatumGetBool(value[DC_WIDGET_READS_UNSEEN]);
 	if (dc_preloaded)
 		widget->stats = dc_stats_get(MyDatabaseId, widget->id);
 	MemoryContextSwitchTo(old);
