@@ -63,10 +63,17 @@ CREATE TABLE dashcache.source (
 	invalidation "char" NOT NULL,
 	columns smallint[],
 	key smallint,
+	key_sql text,
 	key_expression text,
 	key_hash oid,
 	tenant_hash oid,
 	key_collation oid,
+	hop_relations oid[] NOT NULL,
+	hop_columns smallint[] NOT NULL,
+	hop_enforced boolean[] NOT NULL,
+	filter text,
+	tenant_key text NOT NULL,
+	condition text,
 	reason text,
 	PRIMARY KEY (widget, number)
 );
@@ -75,7 +82,23 @@ COMMENT ON TABLE dashcache.source IS 'the tables that a widget reads, and how th
 COMMENT ON COLUMN dashcache.source.invalidation IS 'r: row by row, a: any change touches every tenant, t: not watched';
 COMMENT ON COLUMN dashcache.source.columns IS 'the columns that the widget reads; null: all';
 COMMENT ON COLUMN dashcache.source.key IS 'the column that names the tenant';
-COMMENT ON COLUMN dashcache.source.key_expression IS 'or an expression that does, from dashcache_watch()';
+COMMENT ON COLUMN dashcache.source.key_sql IS 'or an expression that does, from dashcache_watch()';
+COMMENT ON COLUMN dashcache.source.key_expression IS 'or an expression of the query, as a node tree';
+COMMENT ON COLUMN dashcache.source.hop_relations IS 'the tables on the path from the key to the tenant';
+COMMENT ON COLUMN dashcache.source.hop_columns IS 'for each of them, the unique column that is matched and the column that leads on';
+COMMENT ON COLUMN dashcache.source.hop_enforced IS 'for each of them, whether a foreign key guarantees that the row is there';
+COMMENT ON COLUMN dashcache.source.filter IS 'conditions on the row that it must meet to make a difference, as a node tree';
+COMMENT ON COLUMN dashcache.source.tenant_key IS 'the way to the tenant, in words';
+COMMENT ON COLUMN dashcache.source.condition IS 'the filter, in words';
+
+CREATE TABLE dashcache.hop (
+	relation oid NOT NULL,
+	widget int NOT NULL REFERENCES dashcache.widget ON DELETE CASCADE,
+	number smallint NOT NULL,
+	hop smallint NOT NULL,
+	PRIMARY KEY (relation, widget, number, hop)
+);
+COMMENT ON TABLE dashcache.hop IS 'which sources are traced to tenants by way of a relation';
 
 CREATE TABLE dashcache.override (
 	widget int NOT NULL REFERENCES dashcache.widget ON DELETE CASCADE,
@@ -387,11 +410,7 @@ COMMENT ON COLUMN @extschema@.dashcache_status.caching_paused_by IS 'why nothing
 
 CREATE VIEW @extschema@.dashcache_sources AS
 SELECT w.dashboard, w.name AS widget, s.source::regclass AS source,
-	CASE s.invalidation
-		WHEN 'r' THEN COALESCE(s.key_expression, k.attname)
-		WHEN 'a' THEN 'every tenant: ' || s.reason
-		ELSE 'none: ' || s.reason
-	END AS tenant_key,
+	s.tenant_key,
 	CASE WHEN s.columns IS NULL THEN '*'
 		ELSE (SELECT pg_catalog.string_agg(a.attname, ', ' ORDER BY a.attnum)
 			FROM pg_catalog.pg_attribute a
@@ -412,7 +431,6 @@ SELECT w.dashboard, w.name AS widget, s.source::regclass AS source,
 FROM dashcache.source s
 JOIN dashcache.widget w ON w.id = s.widget
 LEFT JOIN pg_catalog.pg_class c ON c.oid = s.source
-LEFT JOIN pg_catalog.pg_attribute k ON k.attrelid = s.source AND k.attnum = s.key
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) AS present,
 		pg_catalog.count(*) FILTER (WHERE g.tgenabled = 'A') AS always

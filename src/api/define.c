@@ -228,65 +228,6 @@ analyze_pinned(const DcSettings *settings, const char *query)
 	return analysis;
 }
 
-static Datum
-int_array(const Bitmapset *members)
-{
-	Datum	   *elements = palloc(sizeof(Datum) * Max(bms_num_members(members), 1));
-	int			n = 0;
-	int			member = -1;
-
-	while ((member = bms_next_member(members, member)) >= 0)
-		elements[n++] = Int16GetDatum(member);
-	return PointerGetDatum(construct_array(elements, n, INT2OID, 2, true,
-										   TYPALIGN_SHORT));
-}
-
-/* Replace a widget's rows in dashcache.source.  Within dc_catalog_begin(). */
-static void
-write_sources(uint32 widget, List *rows)
-{
-	Oid			types[11] = {INT4OID, INT2OID, OIDOID, CHAROID, INT2ARRAYOID,
-	INT2OID, TEXTOID, OIDOID, OIDOID, OIDOID, TEXTOID};
-	Oid			widget_type = INT4OID;
-	Datum		widget_value = Int32GetDatum(widget);
-	ListCell   *lc;
-
-	dc_catalog_execute("DELETE FROM dashcache.source WHERE widget = $1",
-					   1, &widget_type, &widget_value, NULL);
-	foreach(lc, rows)
-	{
-		DcSourceRow *row = lfirst(lc);
-		DcSource   *source = &row->source;
-		bool		keyed = source->invalidation == DC_INVALIDATION_ROW;
-		Datum		values[11];
-		char		nulls[11];
-
-		memset(nulls, ' ', sizeof(nulls));
-		values[0] = widget_value;
-		values[1] = Int16GetDatum(foreach_current_index(lc) + 1);
-		values[2] = ObjectIdGetDatum(source->relid);
-		values[3] = CharGetDatum(source->invalidation);
-		values[4] = int_array(source->columns.attnums);
-		nulls[4] = source->columns.all ? 'n' : ' ';
-		values[5] = Int16GetDatum(source->key);
-		nulls[5] = source->key != 0 ? ' ' : 'n';
-		values[6] = row->key_expression == NULL ? (Datum) 0 :
-			CStringGetTextDatum(row->key_expression);
-		nulls[6] = row->key_expression != NULL ? ' ' : 'n';
-		values[7] = ObjectIdGetDatum(source->key_hash);
-		nulls[7] = keyed ? ' ' : 'n';
-		values[8] = ObjectIdGetDatum(source->tenant_hash);
-		nulls[8] = keyed ? ' ' : 'n';
-		values[9] = ObjectIdGetDatum(source->collation);
-		nulls[9] = OidIsValid(source->collation) ? ' ' : 'n';
-		values[10] = source->reason == NULL ? (Datum) 0 :
-			CStringGetTextDatum(source->reason);
-		nulls[10] = source->reason != NULL ? ' ' : 'n';
-		dc_catalog_execute("INSERT INTO dashcache.source VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-						   11, types, values, nulls);
-	}
-}
-
 /*
  * Decide what a widget watches: analysis and overrides; install the triggers,
  * write the rows, say what was done.
@@ -300,7 +241,7 @@ set_sources(uint32 widget, const char *name, const char *dashboard,
 
 	dc_install_triggers(rows);
 	dc_catalog_begin(&work);
-	write_sources(widget, rows);
+	dc_install_write(widget, rows);
 	dc_catalog_end(&work);
 	dc_install_notice(name, dashboard, analysis, rows);
 }

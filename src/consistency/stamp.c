@@ -16,6 +16,16 @@
  * dropped ones is enough to decide, for a given snapshot, that all of them are
  * visible to it: see dc_stamp_view() in validity.c.
  *
+ * Moves.  A writer finds the tenant of a row by following a path to another
+ * table's row, in the latest snapshot.  Should a second transaction move that
+ * other row to a new tenant at the same time, unseen by the first, and commit
+ * before it, then the first has announced itself to the old tenant only, while
+ * its row belongs to the new one.  So who moves such a row announces itself to
+ * the new tenant with DC_WRITER_MOVES, and whoever first sees that writer as
+ * ended takes note of the next transaction ID at that moment: every writer
+ * that may have missed the move has a lower one.  Until they have all ended,
+ * nothing is stored for that tenant ("unsettled").
+ *
  * Locking: a spinlock in each stamp, held for the copying of a dozen words.
  * dc_stamp_push() asks whether the dropped writer still runs, which may take
  * ProcArrayLock, before it takes the spinlock.
@@ -158,6 +168,8 @@ dc_stamp_push(uint32 stamp_number, uint64 writer)
 		dropped = version >= DC_STAMP_RING ? DC_WRITER_XID(*slot) : 0;
 		if (dropped == 0 || dropped == asked)
 		{
+			if (dropped != 0 && (*slot & DC_WRITER_MOVES))
+				stamp->moving = Max(stamp->moving, dropped);
 			if (dropped == 0)
 				;
 			else if (ended)
@@ -202,7 +214,31 @@ dc_stamp_read(uint32 stamp_number, DcStamp *copy)
 	copy->ended = stamp->ended;
 	copy->ended_before = stamp->ended_before;
 	copy->unsettled = stamp->unsettled;
+	copy->moving = stamp->moving;
 	memcpy(copy->ring, stamp->ring, sizeof(copy->ring));
+	SpinLockRelease(&stamp->mutex);
+}
+
+/*
+ * A move by "writer" (with its marks, or the newest that has left the ring) is
+ * seen as ended: from now on all writers that may have missed it are known by
+ * their IDs.
+ */
+void
+dc_stamp_settle(uint32 stamp_number, uint64 writer)
+{
+	DcSharedStamp *stamp = &shared->stamps[stamp_number];
+	uint64		next = dc_xid_next();
+
+	SpinLockAcquire(&stamp->mutex);
+	for (int i = 0; i < DC_STAMP_RING; i++)
+	{
+		if (stamp->ring[i] == writer)
+			stamp->ring[i] &= ~DC_WRITER_MOVES;
+	}
+	if (stamp->moving == writer)
+		stamp->moving = 0;
+	stamp->unsettled = Max(stamp->unsettled, next - 1);
 	SpinLockRelease(&stamp->mutex);
 }
 

@@ -14,17 +14,22 @@
 #include "storage/spin.h"
 
 /*
- * How many of the latest writers a stamp knows by name.  With eleven a stamp
+ * How many of the latest writers a stamp knows by name.  With ten a stamp
  * fills two cache lines; DcStampView.later must have a bit for each.
  */
-#define DC_STAMP_RING 11
+#define DC_STAMP_RING 10
 
 /*
  * Marks a writer whose change is seen by every snapshot once it has committed,
  * also by older ones: TRUNCATE and DDL.
  */
 #define DC_WRITER_UNVERSIONED UINT64CONST(0x8000000000000000)
-#define DC_WRITER_XID(writer) ((writer) & ~DC_WRITER_UNVERSIONED)
+
+/* Marks a writer that has moved rows of others to the tenant: see stamp.c. */
+#define DC_WRITER_MOVES UINT64CONST(0x4000000000000000)
+
+#define DC_WRITER_XID(writer) \
+	((writer) & ~(DC_WRITER_UNVERSIONED | DC_WRITER_MOVES))
 
 /*
  * A stamp.  "version" counts the pushes; push number n (from 0) stands in
@@ -40,8 +45,10 @@ typedef struct DcSharedStamp
 	uint64		ended;
 	/* ... and the xid that was next when that was noticed */
 	uint64		ended_before;
-	/* the newest writer that left the ring while it may have been running */
+	/* all up to this one must have ended, for what has left the ring */
 	uint64		unsettled;
+	/* the newest writer with DC_WRITER_MOVES that left the ring; 0: none */
+	uint64		moving;
 
 	uint64		ring[DC_STAMP_RING];
 } DcSharedStamp;
@@ -53,6 +60,7 @@ typedef struct DcStamp
 	uint64		ended;
 	uint64		ended_before;
 	uint64		unsettled;
+	uint64		moving;
 	uint64		ring[DC_STAMP_RING];
 } DcStamp;
 
@@ -66,6 +74,7 @@ extern uint32 dc_stamp_of_all(uint64 watch);
 extern void dc_stamp_push(uint32 stamp, uint64 writer);
 extern uint64 dc_stamp_version(uint32 stamp);
 extern void dc_stamp_read(uint32 stamp, DcStamp *copy);
+extern void dc_stamp_settle(uint32 stamp, uint64 writer);
 
 extern uint64 dc_xid_next(void);
 extern uint64 dc_xid_widen(TransactionId xid, uint64 next);

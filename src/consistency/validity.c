@@ -134,10 +134,6 @@ unseen_still_run(const DcSnapshot *snapshot, uint64 bound)
 static bool
 sees_dropped(const DcSnapshot *snapshot, const DcStamp *stamp)
 {
-	/* Those that may have been running when they were dropped: a hard bound. */
-	if (stamp->unsettled >= snapshot->xmin)
-		return false;
-
 	/*
 	 * Those that had ended when they were dropped.  They are seen if they are
 	 * all older than anything the snapshot takes for running; or if the
@@ -169,6 +165,19 @@ stamp_view(uint32 stamp_number, const DcSnapshot *snapshot,
 
 	dc_stamp_read(stamp_number, &stamp);
 
+	/*
+	 * A bound for those that may have been running when they were dropped, and
+	 * for those that may have missed a move.
+	 */
+	if (stamp.unsettled >= snapshot->xmin)
+		return false;
+	if (stamp.moving != 0)
+	{
+		if (stamp.moving < snapshot->xmin)
+			dc_stamp_settle(stamp_number, stamp.moving);
+		return false;
+	}
+
 	dropped = stamp.version > DC_STAMP_RING ? stamp.version - DC_STAMP_RING : 0;
 	if (dropped > 0 && !sees_dropped(snapshot, &stamp))
 		return false;
@@ -185,6 +194,11 @@ stamp_view(uint32 stamp_number, const DcSnapshot *snapshot,
 
 		if (sight == PARTLY_SEEN)
 			return false;
+		if (sight == SEEN && (writer & DC_WRITER_MOVES))
+		{
+			dc_stamp_settle(stamp_number, writer);
+			return false;
+		}
 		if (sight == NOT_SEEN)
 		{
 			in_prefix = false;

@@ -98,7 +98,7 @@ get_writer(void)
  */
 DcWriterSource *
 dc_writer_source(Oid relid, uint64 generation,
-				 int nwatches, const uint64 *watches)
+				 int nwatches, const uint64 *watches, uint64 moving)
 {
 	Writer	   *w = get_writer();
 	DcWriterSource *source;
@@ -114,6 +114,7 @@ dc_writer_source(Oid relid, uint64 generation,
 	source->number = ++w->nsources;
 	source->generation = generation;
 	source->nwatches = nwatches;
+	source->moving = moving;
 	source->watches = MemoryContextAlloc(w->context,
 										 sizeof(uint64) * Max(nwatches, 1));
 	memcpy(source->watches, watches, sizeof(uint64) * nwatches);
@@ -305,9 +306,10 @@ announce_touch(const DcTouch *touch, uint64 xid)
 
 		if (watches & bit)
 			dc_stamp_push(dc_stamp_of_tenant(source->watches[i],
-											 touch->tenant_hash), xid);
+											 touch->tenant_hash),
+						  xid | (source->moving & bit ? DC_WRITER_MOVES : 0));
 	}
-	if (watches != 0 && touch->tenant != NULL)
+	if ((watches & ~source->moving) != 0 && touch->tenant != NULL)
 		tell_journal(source, xid, touch->operations, false,
 					 touch->tenant_hash, touch->tenant);
 }
@@ -321,7 +323,8 @@ announce_every_tenant(const DcWriterSource *source, uint64 xid)
 
 		if (source->every_tenant & bit)
 			dc_stamp_push(dc_stamp_of_all(source->watches[i]),
-						  xid | (source->unversioned ? DC_WRITER_UNVERSIONED : 0));
+						  xid | (source->unversioned ? DC_WRITER_UNVERSIONED : 0) |
+						  (source->moving & bit ? DC_WRITER_MOVES : 0));
 	}
 	tell_journal(source, xid, source->every_tenant_operations, true, 0, NULL);
 }

@@ -26,6 +26,7 @@ typedef struct DcWriterSource
 	uint64		generation;		/* of the watches, see dc_writer_source() */
 	int			nwatches;
 	uint64	   *watches;
+	uint64		moving;			/* watches of others, whose rows it moves */
 	bool		wrote;
 
 	/* watches all of whose tenants are touched; and how */
@@ -54,7 +55,8 @@ typedef struct DcTouch
 } DcTouch;
 
 extern DcWriterSource *dc_writer_source(Oid relid, uint64 generation,
-										int nwatches, const uint64 *watches);
+										int nwatches, const uint64 *watches,
+										uint64 moving);
 extern DcTouch *dc_writer_touch_slow(DcWriterSource *source, uint32 tenant_hash,
 									 uint64 watches, uint8 operation);
 extern void dc_writer_touch_all(DcWriterSource *source, uint64 watches,

@@ -13,6 +13,7 @@
 #include "access/attnum.h"
 #include "nodes/bitmapset.h"
 #include "nodes/pg_list.h"
+#include "nodes/primnodes.h"
 
 /* How changes of a source become known. */
 typedef enum DcInvalidation
@@ -29,6 +30,22 @@ typedef struct DcColumns
 	Bitmapset  *attnums;
 } DcColumns;
 
+/*
+ * A step on the way from a row to its tenant: the row of "relid" whose unique
+ * column "match" equals the value at hand; its column "next" is the value for
+ * the next step, or the tenant.  "enforced": a foreign key sees to it that
+ * the row is there as long as a row refers to it.
+ */
+typedef struct DcHop
+{
+	Oid			relid;
+	AttrNumber	match;
+	AttrNumber	next;
+	bool		enforced;
+} DcHop;
+
+#define DC_MAX_HOPS 3
+
 /* One source of a query, as it is used in one place or several alike. */
 typedef struct DcSource
 {
@@ -36,12 +53,23 @@ typedef struct DcSource
 	DcInvalidation invalidation;
 	DcColumns	columns;
 
-	/* for DC_INVALIDATION_ROW: the column that names the tenant ... */
+	/*
+	 * For DC_INVALIDATION_ROW: the column that names the tenant, or an
+	 * expression over the row (its Vars have varno 1); or the column with
+	 * which the path of hops to the tenant begins.
+	 */
 	AttrNumber	key;
-	/* ... hashed like the tenant asked for, so that equal ones agree */
+	Node	   *key_expression;
+	int			nhops;
+	DcHop		hops[DC_MAX_HOPS];
+
+	/* the tenant is hashed like the one asked for, so that equal ones agree */
 	Oid			key_hash;
 	Oid			tenant_hash;
 	Oid			collation;
+
+	/* rows that fail this make no difference; a list of ANDed conditions */
+	List	   *filter;
 
 	const char *reason;			/* why there is no key, or no trigger */
 } DcSource;
@@ -63,7 +91,9 @@ typedef struct DcAnalysis
 	bool		one_row;		/* cannot return more than one row */
 	int			ncolumns;
 	List	   *sources;		/* of DcSource */
-	List	   *stable_functions;	/* of OIDs */
+	List	   *stable_functions;	/* of OIDs: those that may read tables */
+	List	   *relations;		/* of OIDs: all that the query mentions */
+	List	   *functions;		/* of OIDs: not the server's own */
 } DcAnalysis;
 
 extern DcAnalysis *dc_analyze_query(const char *query);

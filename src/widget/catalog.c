@@ -31,6 +31,7 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/nodes.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -43,7 +44,8 @@ static const char *const table_names[] = {
 	[DC_TABLE_DASHBOARD] = "dashboard",
 	[DC_TABLE_GRANTEE] = "grantee",
 	[DC_TABLE_WIDGET] = "widget",
-	[DC_TABLE_SOURCE] = "source"
+	[DC_TABLE_SOURCE] = "source",
+	[DC_TABLE_HOP] = "hop"
 };
 
 /* The OID of one of our tables; InvalidOid if the extension is not there. */
@@ -131,6 +133,26 @@ dc_catalog_scan(DcTable table, AttrNumber column, Oid type,
 	table_close(relation, AccessShareLock);
 }
 
+static void
+read_hops(DcSource *source, Datum relations, Datum columns, Datum enforced)
+{
+	ArrayType  *relation_array = DatumGetArrayTypeP(relations);
+	Oid		   *oids = (Oid *) ARR_DATA_PTR(relation_array);
+	int16	   *attnums = (int16 *) ARR_DATA_PTR(DatumGetArrayTypeP(columns));
+	bool	   *flags = (bool *) ARR_DATA_PTR(DatumGetArrayTypeP(enforced));
+
+	source->nhops = ArrayGetNItems(ARR_NDIM(relation_array),
+								   ARR_DIMS(relation_array));
+	Assert(source->nhops <= DC_MAX_HOPS);
+	for (int i = 0; i < source->nhops; i++)
+	{
+		source->hops[i].relid = oids[i];
+		source->hops[i].match = attnums[2 * i];
+		source->hops[i].next = attnums[2 * i + 1];
+		source->hops[i].enforced = flags[i];
+	}
+}
+
 /* Read a row of dashcache.source into the current memory context. */
 void
 dc_catalog_source_row(HeapTuple tuple, TupleDesc desc, DcSourceRow *row)
@@ -160,16 +182,29 @@ dc_catalog_source_row(HeapTuple tuple, TupleDesc desc, DcSourceRow *row)
 	}
 	if (!null[DC_SOURCE_KEY])
 		source->key = DatumGetInt16(value[DC_SOURCE_KEY]);
+	if (!null[DC_SOURCE_KEY_SQL])
+		row->key_sql = TextDatumGetCString(value[DC_SOURCE_KEY_SQL]);
 	if (!null[DC_SOURCE_KEY_EXPRESSION])
-		row->key_expression = TextDatumGetCString(value[DC_SOURCE_KEY_EXPRESSION]);
+		source->key_expression =
+			stringToNode(TextDatumGetCString(value[DC_SOURCE_KEY_EXPRESSION]));
 	if (!null[DC_SOURCE_KEY_HASH])
 		source->key_hash = DatumGetObjectId(value[DC_SOURCE_KEY_HASH]);
 	if (!null[DC_SOURCE_TENANT_HASH])
 		source->tenant_hash = DatumGetObjectId(value[DC_SOURCE_TENANT_HASH]);
 	if (!null[DC_SOURCE_COLLATION])
 		source->collation = DatumGetObjectId(value[DC_SOURCE_COLLATION]);
+	read_hops(source, value[DC_SOURCE_HOP_RELATIONS],
+			  value[DC_SOURCE_HOP_COLUMNS], value[DC_SOURCE_HOP_ENFORCED]);
+	if (!null[DC_SOURCE_FILTER])
+		source->filter = stringToNode(TextDatumGetCString(value[DC_SOURCE_FILTER]));
 	if (!null[DC_SOURCE_REASON])
 		source->reason = TextDatumGetCString(value[DC_SOURCE_REASON]);
+}
+
+static uint64
+hash_text(const char *text)
+{
+	return hash_bytes_extended((const unsigned char *) text, strlen(text), 0);
 }
 
 /*
@@ -187,10 +222,20 @@ dc_catalog_watch_hash(const DcSourceRow *row)
 
 	hash = hash_combine64(hash, dc_mix64(((uint64) source->invalidation << 32) |
 										 source->collation));
-	if (row->key_expression != NULL)
-		hash = hash_combine64(hash,
-							  hash_bytes_extended((unsigned char *) row->key_expression,
-												  strlen(row->key_expression), 0));
+	if (row->key_sql != NULL)
+		hash = hash_combine64(hash, hash_text(row->key_sql));
+	if (source->key_expression != NULL)
+		hash = hash_combine64(hash, hash_text(nodeToString(source->key_expression)));
+	if (source->filter != NIL)
+		hash = hash_combine64(hash, hash_text(nodeToString(source->filter)));
+	for (int i = 0; i < source->nhops; i++)
+	{
+		const DcHop *hop = &source->hops[i];
+
+		hash = hash_combine64(hash, dc_mix64(((uint64) hop->relid << 32) |
+											 ((uint32) hop->match << 16) |
+											 (uint16) hop->next));
+	}
 	if (!source->columns.all)
 	{
 		int			column = -1;

@@ -55,11 +55,25 @@ enum
 	DC_SOURCE_INVALIDATION,
 	DC_SOURCE_COLUMNS,
 	DC_SOURCE_KEY,
+	DC_SOURCE_KEY_SQL,
 	DC_SOURCE_KEY_EXPRESSION,
 	DC_SOURCE_KEY_HASH,
 	DC_SOURCE_TENANT_HASH,
 	DC_SOURCE_COLLATION,
+	DC_SOURCE_HOP_RELATIONS,
+	DC_SOURCE_HOP_COLUMNS,
+	DC_SOURCE_HOP_ENFORCED,
+	DC_SOURCE_FILTER,
+	DC_SOURCE_TENANT_KEY,
+	DC_SOURCE_CONDITION,
 	DC_SOURCE_REASON
+};
+enum
+{
+	DC_HOP_RELATION = 1,
+	DC_HOP_WIDGET,
+	DC_HOP_NUMBER,
+	DC_HOP_HOP
 };
 
 typedef enum DcTable
@@ -67,7 +81,8 @@ typedef enum DcTable
 	DC_TABLE_DASHBOARD,
 	DC_TABLE_GRANTEE,
 	DC_TABLE_WIDGET,
-	DC_TABLE_SOURCE
+	DC_TABLE_SOURCE,
+	DC_TABLE_HOP
 } DcTable;
 
 /* A row of dashcache.source, read. */
@@ -76,7 +91,7 @@ typedef struct DcSourceRow
 	uint32		widget;
 	int			number;
 	DcSource	source;
-	char	   *key_expression; /* set by dashcache_watch(); else NULL */
+	char	   *key_sql;		/* set by dashcache_watch(); else NULL */
 } DcSourceRow;
 
 extern Oid	dc_catalog_relid(DcTable table);

@@ -19,6 +19,7 @@
 
 extern List *dc_install_plan(uint32 widget, DcAnalysis *analysis,
 							 const DcSettings *settings);
+extern void dc_install_write(uint32 widget, List *rows);
 extern void dc_install_triggers(List *rows);
 extern void dc_install_notice(const char *widget, const char *dashboard,
 							  const DcAnalysis *analysis, List *rows);

@@ -1,0 +1,232 @@
+/*-------------------------------------------------------------------------
+ *
+ * checks.c
+ *		What a cached answer cannot stand for, and what it depends on.
+ *
+ * Refuses queries that write, that are random, or that belong to one session,
+ * and takes down on the way which relations and functions the query mentions:
+ * when one of them is redefined, the widget has to be looked at again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "widget/checks.h"
+
+#include "access/transam.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+
+static bool check_walker(Node *node, DcAnalysis *analysis);
+
+/*
+ * Report a position in the query with an error that is being raised.
+ */
+int
+dc_query_position(int location)
+{
+	return location < 0 ? 0 : errposition(location + 1);
+}
+
+/* Functions whose result belongs to the session that calls them. */
+static bool
+depends_on_session(Oid function)
+{
+	switch (function)
+	{
+		case F_SESSION_USER:
+		case F_CURRENT_SETTING_TEXT:
+		case F_CURRENT_SETTING_TEXT_BOOL:
+		case F_PG_BACKEND_PID:
+		case F_INET_CLIENT_ADDR:
+		case F_INET_CLIENT_PORT:
+		case F_CURRENT_QUERY:
+		case F_PG_MY_TEMP_SCHEMA:
+		case F_PG_CURRENT_XACT_ID:
+		case F_PG_CURRENT_XACT_ID_IF_ASSIGNED:
+		case F_PG_CURRENT_SNAPSHOT:
+		case F_TXID_CURRENT:
+		case F_TXID_CURRENT_IF_ASSIGNED:
+		case F_TXID_CURRENT_SNAPSHOT:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Functions of the server that read tables, which nobody can see. */
+static bool
+reads_tables(Oid function)
+{
+	switch (function)
+	{
+		case F_TABLE_TO_XML:
+		case F_TABLE_TO_XML_AND_XMLSCHEMA:
+		case F_SCHEMA_TO_XML:
+		case F_SCHEMA_TO_XML_AND_XMLSCHEMA:
+		case F_DATABASE_TO_XML:
+		case F_DATABASE_TO_XML_AND_XMLSCHEMA:
+			return true;
+		default:
+			return function >= FirstNormalObjectId;
+	}
+}
+
+typedef struct FunctionCheck
+{
+	DcAnalysis *analysis;
+	Oid			volatile_function;
+	Oid			session_function;
+} FunctionCheck;
+
+static bool
+function_checker(Oid function, void *context)
+{
+	FunctionCheck *check = context;
+
+	if (function >= FirstNormalObjectId)
+		check->analysis->functions =
+			list_append_unique_oid(check->analysis->functions, function);
+
+	if (depends_on_session(function))
+	{
+		check->session_function = function;
+		return true;
+	}
+	switch (func_volatile(function))
+	{
+		case PROVOLATILE_VOLATILE:
+			check->volatile_function = function;
+			return true;
+		case PROVOLATILE_STABLE:
+			check->analysis->uses_clock = true;
+			if (reads_tables(function))
+				check->analysis->stable_functions =
+					list_append_unique_oid(check->analysis->stable_functions,
+										   function);
+			break;
+		default:
+			break;
+	}
+	return false;
+}
+
+static bool
+check_walker(Node *node, DcAnalysis *analysis)
+{
+	FunctionCheck check = {.analysis = analysis};
+
+	if (node == NULL)
+		return false;
+
+	if (IsA(node, Query))
+	{
+		dc_check_query((Query *) node, analysis);
+		return false;
+	}
+
+	/* nextval() has a node of its own */
+	if (IsA(node, NextValueExpr))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("a widget's query must not use volatile functions"),
+				 errdetail("It draws from a sequence.")));
+	if (IsA(node, SQLValueFunction))
+	{
+		SQLValueFunction *function = (SQLValueFunction *) node;
+
+		if (function->op == SVFOP_SESSION_USER)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					 errmsg("a widget's query must not depend on the session that runs it"),
+					 errdetail("SESSION_USER differs between sessions, the cached answer does not."),
+					 dc_query_position(function->location)));
+		analysis->uses_clock = true;
+	}
+	if (IsA(node, Param) &&
+		((Param *) node)->paramkind == PARAM_EXTERN &&
+		((Param *) node)->paramid == 2)
+		analysis->uses_params = true;
+
+	if (IsA(node, TableSampleClause) &&
+		((TableSampleClause *) node)->repeatable == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("a widget's query must not draw a random sample"),
+				 errhint("Add REPEATABLE to TABLESAMPLE.")));
+
+	if (check_functions_in_node(node, function_checker, &check))
+	{
+		if (OidIsValid(check.volatile_function))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					 errmsg("a widget's query must not use volatile functions"),
+					 errdetail("Function %s is volatile.",
+							   format_procedure(check.volatile_function)),
+					 errhint("If it gives the same result for the same data, declare it STABLE or IMMUTABLE."),
+					 dc_query_position(exprLocation(node))));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("a widget's query must not depend on the session that runs it"),
+				 errdetail("The result of %s differs between sessions, the cached answer does not.",
+						   format_procedure(check.session_function)),
+				 errhint("Pass the value in params, as $2."),
+				 dc_query_position(exprLocation(node))));
+	}
+
+	return expression_tree_walker(node, check_walker, analysis);
+}
+
+/* Refuse what writes, what is random, and what belongs to one session. */
+void
+dc_check_query(Query *query, DcAnalysis *analysis)
+{
+	ListCell   *lc;
+
+	/* the position of a writing CTE is that of its name */
+	foreach(lc, query->cteList)
+	{
+		CommonTableExpr *cte = lfirst(lc);
+
+		if (IsA(cte->ctequery, Query) &&
+			((Query *) cte->ctequery)->commandType != CMD_SELECT)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("a widget's query must not write"),
+					 errdetail("WITH query \"%s\" modifies data.", cte->ctename),
+					 dc_query_position(cte->location)));
+	}
+	if (query->commandType != CMD_SELECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a widget's query must be one SELECT"),
+				 errdetail("SELECT INTO and CREATE TABLE AS are not.")));
+	if (query->rowMarks != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a widget's query must not lock rows"),
+				 errhint("Leave out FOR UPDATE or FOR SHARE.")));
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		/* views are still there after rewriting, as OLD and NEW of their rule */
+		if (rte->rtekind == RTE_RELATION)
+			analysis->relations = list_append_unique_oid(analysis->relations,
+														 rte->relid);
+		if (rte->rtekind == RTE_RELATION &&
+			get_rel_persistence(rte->relid) == RELPERSISTENCE_TEMP)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("a widget's query must not read temporary tables"),
+					 errdetail("Table \"%s\" is temporary: other sessions do not have it.",
+							   get_rel_name(rte->relid))));
+	}
+
+	query_tree_walker(query, check_walker, analysis, 0);
+}

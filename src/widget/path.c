@@ -1,0 +1,184 @@
+/*-------------------------------------------------------------------------
+ *
+ * path.c
+ *		Following a path of rows to the tenant.
+ *
+ * A message belongs to a conversation, and the conversation to a company: the
+ * company of a message is found by looking up the conversation by its unique
+ * key.  Each hop is a scan of that index, without a query, in the latest
+ * snapshot: what the row is connected to by now is what counts for those who
+ * read after us, whatever snapshot our own transaction works in.
+ *
+ * That the connection may change while a writer is under way is dealt with in
+ * consistency/stamp.c ("Moves").
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "widget/path.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_opfamily.h"
+#include "parser/parse_coerce.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+static bool
+same_equality(Oid a, Oid b)
+{
+	return a == b || (OidIsValid(a) && OidIsValid(b) &&
+					  get_collation_isdeterministic(a) &&
+					  get_collation_isdeterministic(b));
+}
+
+/* Describe how an index finds values of a type; false if it cannot. */
+static bool
+describe_index(Oid oid, Oid type, Oid operator, Oid collation,
+			   DcPathIndex *index)
+{
+	Relation	relation = index_open(oid, AccessShareLock);
+	Oid			family = relation->rd_opfamily[0];
+	Oid			input = relation->rd_opcintype[0];
+	Oid			equal;
+	bool		found = false;
+
+	if (relation->rd_rel->relam == BTREE_AM_OID &&
+		(!OidIsValid(operator) ||
+		 (op_in_opfamily(operator, family) &&
+		  same_equality(relation->rd_indcollation[0], collation))))
+	{
+		type = getBaseType(type);
+		equal = get_opfamily_member(family, input, type, BTEqualStrategyNumber);
+		if (!OidIsValid(equal) && IsBinaryCoercible(type, input))
+		{
+			type = input;
+			equal = get_opfamily_member(family, input, type,
+										BTEqualStrategyNumber);
+		}
+		if (OidIsValid(equal))
+		{
+			index->index = oid;
+			index->equal = get_opcode(equal);
+			index->subtype = type;
+			index->collation = relation->rd_indcollation[0];
+			found = true;
+		}
+	}
+	index_close(relation, NoLock);
+	return found;
+}
+
+/*
+ * Find an index that makes a column unique by itself, at any moment, and can
+ * be searched for values of the given type.  Where an operator is given, the
+ * index has to mean the same by "equal".
+ */
+bool
+dc_path_find_index(Oid relid, AttrNumber attno, Oid type, Oid operator,
+				   Oid collation, DcPathIndex *index)
+{
+	Relation	relation = table_open(relid, AccessShareLock);
+	List	   *indexes = RelationGetIndexList(relation);
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
+											ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index form;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		form = (Form_pg_index) GETSTRUCT(tuple);
+		if (!found &&
+			form->indisunique && form->indimmediate && form->indisvalid &&
+			form->indnkeyatts == 1 && form->indkey.values[0] == attno &&
+			heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
+			heap_attisnull(tuple, Anum_pg_index_indexprs, NULL))
+			found = describe_index(lfirst_oid(lc), type, operator, collation,
+								   index);
+		ReleaseSysCache(tuple);
+	}
+	list_free(indexes);
+	table_close(relation, NoLock);
+	return found;
+}
+
+/*
+ * Take one hop: find the row and copy its column.  False if there is no such
+ * row, or the column is null.
+ */
+static bool
+take_hop(const DcHop *hop, Datum value, Oid type, Snapshot snapshot,
+		 Datum *next, Oid *next_type)
+{
+	Relation	relation = table_open(hop->relid, AccessShareLock);
+	DcPathIndex index;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	if (!dc_path_find_index(hop->relid, hop->match, type, InvalidOid,
+							InvalidOid, &index))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has lost the unique index by which dashcache finds the tenant of a row",
+						RelationGetRelationName(relation)),
+				 errhint("Define the widgets that read it again.")));
+
+	ScanKeyEntryInitialize(&key, 0, hop->match, BTEqualStrategyNumber,
+						   index.subtype, index.collation, index.equal, value);
+	scan = systable_beginscan(relation, index.index, true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation),
+													hop->next - 1);
+		bool		isnull;
+		Datum		found_value = heap_getattr(tuple, hop->next,
+											   RelationGetDescr(relation), &isnull);
+
+		if (!isnull)
+		{
+			*next = attribute->attlen == -1 ?
+				PointerGetDatum(PG_DETOAST_DATUM_COPY(found_value)) :
+				datumCopy(found_value, attribute->attbyval, attribute->attlen);
+			*next_type = attribute->atttypid;
+			found = true;
+		}
+	}
+	systable_endscan(scan);
+	/* keep the lock: the index must stay until we have committed */
+	table_close(relation, NoLock);
+	return found;
+}
+
+/*
+ * Follow a path from a value, of the given type, to the tenant.  False if it
+ * leads nowhere.  The result is in the current memory context.
+ */
+bool
+dc_path_follow(const DcHop *hops, int nhops, Datum value, Oid type,
+			   Datum *tenant)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool		found = true;
+
+	for (int i = 0; i < nhops && found; i++)
+		found = take_hop(&hops[i], value, type, snapshot, &value, &type);
+	UnregisterSnapshot(snapshot);
+	*tenant = value;
+	return found;
+}
