@@ -64,6 +64,7 @@ CREATE TABLE dashcache.source (
 	columns smallint[],
 	key smallint,
 	key_expression text,
+	key_role oid,
 	key_hash oid,
 	tenant_hash oid,
 	key_collation oid,
@@ -81,9 +82,11 @@ CREATE TABLE dashcache.override (
 	widget int NOT NULL REFERENCES dashcache.widget ON DELETE CASCADE,
 	source oid NOT NULL,
 	tenant text,
+	role oid NOT NULL,
 	PRIMARY KEY (widget, source)
 );
 COMMENT ON TABLE dashcache.override IS 'what dashcache_watch() has said about sources';
+COMMENT ON COLUMN dashcache.override.role IS 'the role that said so, as which the expression is evaluated';
 
 REVOKE ALL ON SCHEMA dashcache FROM PUBLIC;
 

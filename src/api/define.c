@@ -145,7 +145,7 @@ existing_dashboard(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("dashboard \"%s\" does not exist", name),
-				 errhint("dashcache_define() makes one; the view dashcache_sources lists them.")));
+				 errhint("dashcache_define() makes one; the view dashcache_stats lists them.")));
 	return dashboard;
 }
 
@@ -159,7 +159,7 @@ existing_widget(DcDashboard *dashboard, const char *name)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("widget \"%s\" of dashboard \"%s\" does not exist",
 						name, dashboard->name),
-				 errhint("The view dashcache_sources lists the widgets.")));
+				 errhint("The view dashcache_stats lists the widgets.")));
 	return widget;
 }
 
@@ -245,8 +245,8 @@ int_array(const Bitmapset *members)
 static void
 write_sources(uint32 widget, List *rows)
 {
-	Oid			types[11] = {INT4OID, INT2OID, OIDOID, CHAROID, INT2ARRAYOID,
-	INT2OID, TEXTOID, OIDOID, OIDOID, OIDOID, TEXTOID};
+	Oid			types[12] = {INT4OID, INT2OID, OIDOID, CHAROID, INT2ARRAYOID,
+	INT2OID, TEXTOID, OIDOID, OIDOID, OIDOID, OIDOID, TEXTOID};
 	Oid			widget_type = INT4OID;
 	Datum		widget_value = Int32GetDatum(widget);
 	ListCell   *lc;
@@ -258,8 +258,8 @@ write_sources(uint32 widget, List *rows)
 		DcSourceRow *row = lfirst(lc);
 		DcSource   *source = &row->source;
 		bool		keyed = source->invalidation == DC_INVALIDATION_ROW;
-		Datum		values[11];
-		char		nulls[11];
+		Datum		values[12];
+		char		nulls[12];
 
 		memset(nulls, ' ', sizeof(nulls));
 		values[0] = widget_value;
@@ -273,17 +273,19 @@ write_sources(uint32 widget, List *rows)
 		values[6] = row->key_expression == NULL ? (Datum) 0 :
 			CStringGetTextDatum(row->key_expression);
 		nulls[6] = row->key_expression != NULL ? ' ' : 'n';
-		values[7] = ObjectIdGetDatum(source->key_hash);
-		nulls[7] = keyed ? ' ' : 'n';
-		values[8] = ObjectIdGetDatum(source->tenant_hash);
+		values[7] = ObjectIdGetDatum(row->key_role);
+		nulls[7] = row->key_expression != NULL ? ' ' : 'n';
+		values[8] = ObjectIdGetDatum(source->key_hash);
 		nulls[8] = keyed ? ' ' : 'n';
-		values[9] = ObjectIdGetDatum(source->collation);
-		nulls[9] = OidIsValid(source->collation) ? ' ' : 'n';
-		values[10] = source->reason == NULL ? (Datum) 0 :
+		values[9] = ObjectIdGetDatum(source->tenant_hash);
+		nulls[9] = keyed ? ' ' : 'n';
+		values[10] = ObjectIdGetDatum(source->collation);
+		nulls[10] = OidIsValid(source->collation) ? ' ' : 'n';
+		values[11] = source->reason == NULL ? (Datum) 0 :
 			CStringGetTextDatum(source->reason);
-		nulls[10] = source->reason != NULL ? ' ' : 'n';
-		dc_catalog_execute("INSERT INTO dashcache.source VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-						   11, types, values, nulls);
+		nulls[11] = source->reason != NULL ? ' ' : 'n';
+		dc_catalog_execute("INSERT INTO dashcache.source VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+						   12, types, values, nulls);
 	}
 }
 
@@ -329,6 +331,11 @@ dashcache_define(PG_FUNCTION_ARGS)
 	uint32		id;
 	uint64		version;
 
+	if (strcmp(name, "_meta") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("widget name \"_meta\" is reserved"),
+				 errdetail("dashcache_get() gives that name to what it tells about an answer.")));
 	if (query == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -544,8 +551,8 @@ dashcache_watch(PG_FUNCTION_ARGS)
 	DcDashboard *dashboard;
 	DcWidget   *widget;
 	DcCatalogWork work;
-	Oid			types[3] = {INT4OID, OIDOID, TEXTOID};
-	Datum		values[3];
+	Oid			types[4] = {INT4OID, OIDOID, TEXTOID, OIDOID};
+	Datum		values[4];
 
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
@@ -565,10 +572,11 @@ dashcache_watch(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(widget->id);
 	values[1] = ObjectIdGetDatum(source);
 	values[2] = tenant == NULL ? (Datum) 0 : CStringGetTextDatum(tenant);
+	values[3] = ObjectIdGetDatum(GetUserId());
 	dc_catalog_begin(&work);
-	dc_catalog_execute("INSERT INTO dashcache.override (widget, source, tenant) VALUES ($1, $2, $3)"
-					   " ON CONFLICT (widget, source) DO UPDATE SET tenant = excluded.tenant",
-					   3, types, values, tenant == NULL ? "  n" : "   ");
+	dc_catalog_execute("INSERT INTO dashcache.override (widget, source, tenant, role) VALUES ($1, $2, $3, $4)"
+					   " ON CONFLICT (widget, source) DO UPDATE SET tenant = excluded.tenant, role = excluded.role",
+					   4, types, values, tenant == NULL ? "  n " : "    ");
 	dc_catalog_end(&work);
 	redo_sources(dashboard, widget);
 	PG_RETURN_VOID();

@@ -166,7 +166,7 @@ purge(const Datum *tenants, int ntenants, Oid type,
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("dashboard \"%s\" does not exist", dashboard_name),
-					 errhint("The view dashcache_sources lists them.")));
+					 errhint("The view dashcache_stats lists them.")));
 		}
 		if (dashboard_name != NULL)
 			dc_acl_check_owner(dashboard);
@@ -178,7 +178,7 @@ purge(const Datum *tenants, int ntenants, Oid type,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("widget \"%s\" of dashboard \"%s\" does not exist",
 							widget_name, dashboard_name),
-					 errhint("The view dashcache_sources lists the widgets.")));
+					 errhint("The view dashcache_stats lists the widgets.")));
 
 		for (int i = 0; i < dashboard->nwidgets; i++)
 		{

@@ -34,6 +34,7 @@
 #include "read/compute.h"
 #include "store/store.h"
 
+#include "access/parallel.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
@@ -208,6 +209,10 @@ has_own_writes(const DcWidget *widget)
 	/* Changes that nobody watches, and changes of the definition itself. */
 	if (widget->untracked ||
 		TransactionIdEquals((TransactionId) widget->version, own))
+		return true;
+
+	/* What the leader of a parallel query has written is not known here. */
+	if (IsParallelWorker())
 		return true;
 
 	/* An apply worker fires no statement triggers before its row triggers. */

@@ -162,6 +162,8 @@ dc_catalog_source_row(HeapTuple tuple, TupleDesc desc, DcSourceRow *row)
 		source->key = DatumGetInt16(value[DC_SOURCE_KEY]);
 	if (!null[DC_SOURCE_KEY_EXPRESSION])
 		row->key_expression = TextDatumGetCString(value[DC_SOURCE_KEY_EXPRESSION]);
+	if (!null[DC_SOURCE_KEY_ROLE])
+		row->key_role = DatumGetObjectId(value[DC_SOURCE_KEY_ROLE]);
 	if (!null[DC_SOURCE_KEY_HASH])
 		source->key_hash = DatumGetObjectId(value[DC_SOURCE_KEY_HASH]);
 	if (!null[DC_SOURCE_TENANT_HASH])
@@ -187,8 +189,10 @@ dc_catalog_watch_hash(const DcSourceRow *row)
 
 	hash = hash_combine64(hash, dc_mix64(((uint64) source->invalidation << 32) |
 										 source->collation));
+
+	/* the same words may mean something else under another widget's settings */
 	if (row->key_expression != NULL)
-		hash = hash_combine64(hash,
+		hash = hash_combine64(dc_mix64(hash ^ row->widget),
 							  hash_bytes_extended((unsigned char *) row->key_expression,
 												  strlen(row->key_expression), 0));
 	if (!source->columns.all)

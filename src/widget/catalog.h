@@ -56,6 +56,7 @@ enum
 	DC_SOURCE_COLUMNS,
 	DC_SOURCE_KEY,
 	DC_SOURCE_KEY_EXPRESSION,
+	DC_SOURCE_KEY_ROLE,
 	DC_SOURCE_KEY_HASH,
 	DC_SOURCE_TENANT_HASH,
 	DC_SOURCE_COLLATION,
@@ -77,6 +78,7 @@ typedef struct DcSourceRow
 	int			number;
 	DcSource	source;
 	char	   *key_expression; /* set by dashcache_watch(); else NULL */
+	Oid			key_role;		/* the role that it is evaluated as */
 } DcSourceRow;
 
 extern Oid	dc_catalog_relid(DcTable table);

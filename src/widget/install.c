@@ -30,7 +30,9 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
@@ -38,7 +40,6 @@
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "parser/parse_func.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -58,6 +59,7 @@ typedef struct Override
 {
 	Oid			source;
 	char	   *tenant;			/* NULL: any change touches every tenant */
+	Oid			role;			/* who said so; evaluated as it */
 } Override;
 
 static List *
@@ -71,7 +73,7 @@ read_overrides(uint32 widget)
 	uint64		n;
 
 	dc_catalog_begin(&work);
-	n = dc_catalog_execute("SELECT source, tenant FROM dashcache.override WHERE widget = $1 ORDER BY source",
+	n = dc_catalog_execute("SELECT source, tenant, role FROM dashcache.override WHERE widget = $1 ORDER BY source",
 						   1, &type, &value, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -84,6 +86,7 @@ read_overrides(uint32 widget)
 		override->source = DatumGetObjectId(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
 		tenant = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull);
 		override->tenant = isnull ? NULL : TextDatumGetCString(tenant);
+		override->role = DatumGetObjectId(SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull));
 		overrides = lappend(overrides, override);
 		MemoryContextSwitchTo(old);
 	}
@@ -161,6 +164,7 @@ dc_install_plan(uint32 widget, DcAnalysis *analysis, const DcSettings *settings)
 		bool		read = false;
 
 		row->widget = widget;
+		row->key_role = override->role;
 		row->source.relid = override->source;
 		foreach(lc2, analysis->sources)
 		{
@@ -206,21 +210,18 @@ dc_install_check_source(Oid relid)
 				 errdetail("Only plain tables can.")));
 }
 
-/* Throw unless an expression gives a tenant for a row of the source. */
+/*
+ * Throw unless an expression gives a tenant for a row of the source, as far as
+ * the current user is concerned.
+ */
 void
 dc_install_check_expression(const char *expression, Oid source,
 							const DcWidget *widget)
 {
-	Oid			save_user;
-	int			save_context;
 	int			save_nestlevel;
 	Oid			rowtype = get_rel_type_id(source);
 	SPIPlanPtr	plan;
 
-	GetUserIdAndSecContext(&save_user, &save_context);
-	SetUserIdAndSecContext(widget->owner,
-						   save_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
 	save_nestlevel = NewGUCNestLevel();
 	dc_settings_pin(&widget->settings);
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -237,7 +238,6 @@ dc_install_check_expression(const char *expression, Oid source,
 				 errmsg("invalid tenant expression: %s", expression)));
 	SPI_finish();
 	AtEOXact_GUC(false, save_nestlevel);
-	SetUserIdAndSecContext(save_user, save_context);
 }
 
 /*-------------------------------------------------------------------------
@@ -245,11 +245,23 @@ dc_install_check_expression(const char *expression, Oid source,
  *-------------------------------------------------------------------------
  */
 
+/* Our trigger function; whoever defines a widget need not have USAGE. */
 static Oid
 trigger_function(const char *name)
 {
-	return LookupFuncName(list_make2(makeString("dashcache"),
-									 makeString(pstrdup(name))), 0, NULL, false);
+	oidvector  *no_arguments = buildoidvector(NULL, 0);
+	Oid			function;
+
+	function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+							   CStringGetDatum(name),
+							   PointerGetDatum(no_arguments),
+							   ObjectIdGetDatum(get_namespace_oid("dashcache", false)));
+	if (!OidIsValid(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function dashcache.%s() does not exist", name),
+				 errhint("Run ALTER EXTENSION dashcache UPDATE.")));
+	return function;
 }
 
 static void

@@ -56,7 +56,11 @@ relation_changed(Datum arg, Oid relid)
 {
 	/* InvalidOid: everything; before the first look-up nothing is kept */
 	if (relid == InvalidOid || relid == widget_relid)
+	{
 		generation++;
+		/* the extension may have been dropped, and be made again */
+		widget_relid = InvalidOid;
+	}
 }
 
 /* Set up; once in each process. */

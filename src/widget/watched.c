@@ -57,14 +57,12 @@ typedef struct Load
 } Load;
 
 static void
-read_owner(HeapTuple tuple, TupleDesc desc, void *arg)
+read_settings(HeapTuple tuple, TupleDesc desc, void *arg)
 {
 	Load	   *load = arg;
 	MemoryContext old = MemoryContextSwitchTo(load->watched->context);
 	bool		null;
 
-	load->expression_key->owner =
-		DatumGetObjectId(heap_getattr(tuple, DC_WIDGET_OWNER, desc, &null));
 	load->expression_key->settings =
 		dc_settings_from_array(heap_getattr(tuple, DC_WIDGET_SETTINGS, desc, &null));
 	MemoryContextSwitchTo(old);
@@ -103,9 +101,10 @@ key_for(Load *load, const DcSourceRow *row)
 	if (row->key_expression != NULL)
 	{
 		key->expression = pstrdup(row->key_expression);
+		key->role = row->key_role;
 		load->expression_key = key;
 		dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
-						Int32GetDatum(row->widget), read_owner, load);
+						Int32GetDatum(row->widget), read_settings, load);
 	}
 	else
 	{
@@ -299,7 +298,7 @@ dc_watched_evaluate(DcTenantKey *key, Relation source,
 	bool		isnull = true;
 
 	GetUserIdAndSecContext(&save_user, &save_context);
-	SetUserIdAndSecContext(key->owner,
+	SetUserIdAndSecContext(key->role,
 						   save_context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 	save_nestlevel = NewGUCNestLevel();

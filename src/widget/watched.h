@@ -28,7 +28,7 @@ typedef struct DcTenantKey
 
 	/* for an expression: */
 	const char *expression;
-	Oid			owner;
+	Oid			role;			/* evaluated as this one */
 	DcSettings	settings;
 	SPIPlanPtr	plan;
 } DcTenantKey;
