@@ -46,6 +46,7 @@ CREATE TABLE dashcache.widget (
 	uses_clock boolean NOT NULL,
 	reads_unseen boolean NOT NULL,
 	version xid8 NOT NULL,
+	problem text,
 	UNIQUE (dashboard, name)
 );
 COMMENT ON TABLE dashcache.widget IS 'a query that is computed for a tenant, and how its answer is kept';
@@ -64,6 +65,7 @@ CREATE TABLE dashcache.source (
 	columns smallint[],
 	key smallint,
 	key_sql text,
+	key_role oid,
 	key_expression text,
 	key_hash oid,
 	tenant_hash oid,
@@ -78,6 +80,7 @@ CREATE TABLE dashcache.source (
 	PRIMARY KEY (widget, number)
 );
 CREATE INDEX ON dashcache.source (source);
+COMMENT ON COLUMN dashcache.widget.problem IS 'why it cannot be kept any more: it is computed at each call';
 COMMENT ON TABLE dashcache.source IS 'the tables that a widget reads, and how their changes are traced to tenants';
 COMMENT ON COLUMN dashcache.source.invalidation IS 'r: row by row, a: any change touches every tenant, t: not watched';
 COMMENT ON COLUMN dashcache.source.columns IS 'the columns that the widget reads; null: all';
@@ -104,9 +107,20 @@ CREATE TABLE dashcache.override (
 	widget int NOT NULL REFERENCES dashcache.widget ON DELETE CASCADE,
 	source oid NOT NULL,
 	tenant text,
+	role oid NOT NULL,
 	PRIMARY KEY (widget, source)
 );
 COMMENT ON TABLE dashcache.override IS 'what dashcache_watch() has said about sources';
+COMMENT ON COLUMN dashcache.override.role IS 'the role that said so, as which the expression is evaluated';
+
+CREATE TABLE dashcache.dependency (
+	widget int NOT NULL REFERENCES dashcache.widget ON DELETE CASCADE,
+	kind "char" NOT NULL,
+	object oid NOT NULL,
+	PRIMARY KEY (widget, kind, object)
+);
+CREATE INDEX ON dashcache.dependency (object);
+COMMENT ON TABLE dashcache.dependency IS 'what a widget''s query mentions, and partitions of that; kind r: relations, f: functions';
 
 REVOKE ALL ON SCHEMA dashcache FROM PUBLIC;
 
@@ -421,12 +435,14 @@ SELECT w.dashboard, w.name AS widget, s.source::regclass AS source,
 		WHEN 'a' THEN 'any change'
 		ELSE 'ttl only'
 	END AS invalidation,
-	CASE WHEN s.invalidation <> 't' THEN t.always = 2 END AS installed,
+	CASE WHEN s.invalidation <> 't' AND c.relkind <> 'm' THEN t.always = 2 END AS installed,
 	CASE
-		WHEN s.invalidation = 't' THEN NULL
+		WHEN s.invalidation = 't' THEN w.problem
+		WHEN c.relkind = 'm' THEN w.problem
 		WHEN c.oid IS NULL THEN 'the table does not exist'
 		WHEN t.present < 2 THEN 'a trigger is missing'
 		WHEN t.always < 2 THEN 'a trigger is disabled or not ALWAYS'
+		ELSE w.problem
 	END AS problem
 FROM dashcache.source s
 JOIN dashcache.widget w ON w.id = s.widget
@@ -452,6 +468,35 @@ COMMENT ON VIEW @extschema@.dashcache_changes IS 'the latest transactions that h
 COMMENT ON COLUMN @extschema@.dashcache_changes.at IS 'shortly before the commit, or at PREPARE TRANSACTION';
 COMMENT ON COLUMN @extschema@.dashcache_changes.tenant IS 'null: every tenant';
 COMMENT ON COLUMN @extschema@.dashcache_changes.entries_hit IS 'entries that were found outdated by this change, so far';
+
+--------------------------------------------------------------------------
+-- DDL
+--------------------------------------------------------------------------
+
+CREATE FUNCTION dashcache.ddl_begins() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'dashcache_ddl_begins';
+COMMENT ON FUNCTION dashcache.ddl_begins() IS 'event trigger: looks out for commands that commit before they end';
+
+CREATE FUNCTION dashcache.ddl_ended() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'dashcache_ddl_ended';
+COMMENT ON FUNCTION dashcache.ddl_ended() IS 'event trigger: looks again at the widgets that a command may have changed the meaning of';
+
+CREATE FUNCTION dashcache.objects_dropped() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'dashcache_objects_dropped';
+COMMENT ON FUNCTION dashcache.objects_dropped() IS 'event trigger: looks again at the widgets that depend on what was dropped';
+
+CREATE EVENT TRIGGER dashcache_ddl_begins ON ddl_command_start WHEN TAG IN ('ALTER TABLE')
+	EXECUTE FUNCTION dashcache.ddl_begins();
+CREATE EVENT TRIGGER dashcache_ddl_ended ON ddl_command_end
+	EXECUTE FUNCTION dashcache.ddl_ended();
+CREATE EVENT TRIGGER dashcache_objects_dropped ON sql_drop
+	EXECUTE FUNCTION dashcache.objects_dropped();
+ALTER EVENT TRIGGER dashcache_ddl_begins ENABLE ALWAYS;
+ALTER EVENT TRIGGER dashcache_ddl_ended ENABLE ALWAYS;
+ALTER EVENT TRIGGER dashcache_objects_dropped ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER dashcache_ddl_begins IS 'part of dashcache';
+COMMENT ON EVENT TRIGGER dashcache_ddl_ended IS 'part of dashcache';
+COMMENT ON EVENT TRIGGER dashcache_objects_dropped IS 'part of dashcache';
 
 --------------------------------------------------------------------------
 -- Privileges

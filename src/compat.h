@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "nodes/plannodes.h"
 #include "tcop/tcopprot.h"
@@ -44,6 +45,19 @@ dc_check_select_permissions(Query *query, const char *query_string)
 	ExecCheckPermissions(plan->rtable, plan->permInfos, true);
 #else
 	ExecCheckRTPerms(plan->rtable, true);
+#endif
+}
+
+/* Make a trigger of one table fire always, as ALTER TABLE does. */
+static inline void
+dc_enable_trigger_always(Relation relation, const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	EnableDisableTrigger(relation, name, InvalidOid, TRIGGER_FIRES_ALWAYS,
+						 true, false, ShareRowExclusiveLock);
+#else
+	EnableDisableTrigger(relation, name, TRIGGER_FIRES_ALWAYS,
+						 true, ShareRowExclusiveLock);
 #endif
 }
 

@@ -57,6 +57,7 @@ at_subxact(SubXactEvent event, SubTransactionId own, SubTransactionId parent,
 		   void *arg)
 {
 	dc_writer_at_subxact(event);
+	dc_define_at_subxact(event);
 }
 
 /*

@@ -26,8 +26,10 @@
 #include "widget/acl.h"
 #include "widget/analyze.h"
 #include "widget/catalog.h"
+#include "widget/describe.h"
 #include "widget/install.h"
 #include "widget/metacache.h"
+#include "widget/redo.h"
 #include "widget/settings.h"
 
 #include "access/htup_details.h"
@@ -61,6 +63,7 @@ typedef struct Outdated
 {
 	uint32		widget;
 	uint64		version;		/* of the definition that stays; 0: none */
+	int			level;			/* nesting of the transaction that did it */
 	struct Outdated *next;
 } Outdated;
 
@@ -96,14 +99,36 @@ dc_define_at_xact(XactEvent event)
 		outdated = NULL;		/* its memory goes with the transaction */
 }
 
-static void
-remember_outdated(uint32 widget, uint64 version)
+/* What a subtransaction has replaced is its parent's, or nobody's. */
+void
+dc_define_at_subxact(SubXactEvent event)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	Outdated  **link = &outdated;
+
+	while (*link != NULL)
+	{
+		if ((*link)->level >= level && event == SUBXACT_EVENT_ABORT_SUB)
+			*link = (*link)->next;
+		else
+		{
+			if (event == SUBXACT_EVENT_COMMIT_SUB)
+				(*link)->level = Min((*link)->level, level - 1);
+			link = &(*link)->next;
+		}
+	}
+}
+
+/* Have the entries of other versions dropped at the commit. */
+void
+dc_define_outdated(uint32 widget, uint64 version)
 {
 	Outdated   *which = MemoryContextAlloc(TopTransactionContext,
 										   sizeof(Outdated));
 
 	which->widget = widget;
 	which->version = version;
+	which->level = GetCurrentTransactionNestLevel();
 	which->next = outdated;
 	outdated = which;
 }
@@ -145,7 +170,7 @@ existing_dashboard(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("dashboard \"%s\" does not exist", name),
-				 errhint("dashcache_define() makes one; the view dashcache_sources lists them.")));
+				 errhint("dashcache_define() makes one; the view dashcache_stats lists them.")));
 	return dashboard;
 }
 
@@ -159,7 +184,7 @@ existing_widget(DcDashboard *dashboard, const char *name)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("widget \"%s\" of dashboard \"%s\" does not exist",
 						name, dashboard->name),
-				 errhint("The view dashcache_sources lists the widgets.")));
+				 errhint("The view dashcache_stats lists the widgets.")));
 	return widget;
 }
 
@@ -199,6 +224,16 @@ check_interval(const Interval *interval, const char *what)
 				 errmsg("%s must not be negative", what)));
 }
 
+/* A ttl that leads beyond the end of time is refused here, not at each read. */
+static void
+check_ttl(Interval *ttl)
+{
+	if (ttl != NULL)
+		(void) DirectFunctionCall2(timestamptz_pl_interval,
+								   TimestampTzGetDatum(GetCurrentTimestamp() + 100 * USECS_PER_DAY * 365),
+								   IntervalPGetDatum(ttl));
+}
+
 static void
 check_choice(const char *given, const char *what, const char *const *choices,
 			 const char *list)
@@ -214,36 +249,6 @@ check_choice(const char *given, const char *what, const char *const *choices,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid %s: \"%s\"", what, given),
 			 errhint("It is one of %s.", list)));
-}
-
-static DcAnalysis *
-analyze_pinned(const DcSettings *settings, const char *query)
-{
-	int			save_nestlevel = NewGUCNestLevel();
-	DcAnalysis *analysis;
-
-	dc_settings_pin(settings);
-	analysis = dc_analyze_query(query);
-	AtEOXact_GUC(false, save_nestlevel);
-	return analysis;
-}
-
-/*
- * Decide what a widget watches: analysis and overrides; install the triggers,
- * write the rows, say what was done.
- */
-static void
-set_sources(uint32 widget, const char *name, const char *dashboard,
-			DcAnalysis *analysis, const DcSettings *settings)
-{
-	List	   *rows = dc_install_plan(widget, analysis, settings);
-	DcCatalogWork work;
-
-	dc_install_triggers(rows);
-	dc_catalog_begin(&work);
-	dc_install_write(widget, rows);
-	dc_catalog_end(&work);
-	dc_install_notice(name, dashboard, analysis, rows);
 }
 
 /*
@@ -267,9 +272,16 @@ dashcache_define(PG_FUNCTION_ARGS)
 	DcAnalysis *analysis;
 	DcCatalogWork work;
 	List	   *old_sources = NIL;
+	List	   *rows;
+	ListCell   *lc;
 	uint32		id;
 	uint64		version;
 
+	if (strcmp(name, "_meta") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("widget name \"_meta\" is reserved"),
+				 errdetail("dashcache_get() gives that name to what it tells about an answer.")));
 	if (query == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -281,6 +293,7 @@ dashcache_define(PG_FUNCTION_ARGS)
 				 errhint("'0' never serves what is no longer current.")));
 	check_interval(ttl, "ttl");
 	check_interval(max_stale, "max_stale");
+	check_ttl(ttl);
 	check_choice(align, "align", aligns, "minute, hour, day, week and month");
 	check_choice(result, "result", results, "row, rows and value");
 	if (!PG_ARGISNULL(7) && array_contains_nulls(PG_GETARG_ARRAYTYPE_P(7)))
@@ -299,7 +312,7 @@ dashcache_define(PG_FUNCTION_ARGS)
 	}
 
 	settings = dc_settings_capture();
-	analysis = analyze_pinned(&settings, query);
+	analysis = dc_redo_analysis(GetUserId(), &settings, query);
 	if (result == NULL)
 		result = analysis->one_row ? "row" : "rows";
 	if (strcmp(result, "value") == 0 && analysis->ncolumns != 1)
@@ -362,7 +375,7 @@ dashcache_define(PG_FUNCTION_ARGS)
 						   "  tenant_type = excluded.tenant_type, uses_params = excluded.uses_params,"
 						   "  uses_clock = excluded.uses_clock, version = excluded.version,"
 						   "  tenant_equal = excluded.tenant_equal, tenant_hash = excluded.tenant_hash,"
-						   "  tenant_collation = excluded.tenant_collation, reads_unseen = excluded.reads_unseen"
+						   "  problem = NULL, tenant_collation = excluded.tenant_collation, reads_unseen = excluded.reads_unseen"
 						   " RETURNING id",
 						   18, types, values, nulls);
 		id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
@@ -371,10 +384,12 @@ dashcache_define(PG_FUNCTION_ARGS)
 	dc_catalog_end(&work);
 	dc_catalog_changed();
 
-	set_sources(id, name, dashboard_name, analysis, &settings);
-	dc_catalog_changed();
+	rows = dc_redo_sources(id, analysis);
+	foreach(lc, dc_install_relations(rows))
+		dc_acl_check_source(lfirst_oid(lc));
+	dc_describe_widget(name, dashboard_name, analysis, rows);
 	dc_install_remove_unused(old_sources);
-	remember_outdated(id, version);
+	dc_define_outdated(id, version);
 	PG_RETURN_VOID();
 }
 
@@ -412,7 +427,7 @@ dashcache_drop(PG_FUNCTION_ARGS)
 		{
 			sources = list_concat_unique_oid(sources,
 											 dc_install_sources_of(each->id));
-			remember_outdated(each->id, 0);
+			dc_define_outdated(each->id, 0);
 		}
 	}
 
@@ -438,38 +453,18 @@ dashcache_drop(PG_FUNCTION_ARGS)
 
 /* Give a widget a new version and find its sources again. */
 static void
-redo_sources(DcDashboard *dashboard, DcWidget *widget)
+redo_widget(DcDashboard *dashboard, DcWidget *widget)
 {
 	List	   *old_sources = dc_install_sources_of(widget->id);
-	Oid			save_user;
-	int			save_context;
-	DcAnalysis *analysis;
-	DcCatalogWork work;
-	Oid			types[2] = {INT4OID, XID8OID};
-	Datum		values[2];
+	DcAnalysis *analysis = dc_redo_analysis(widget->owner, &widget->settings,
+											widget->query);
 	uint64		version = own_version();
 
-	/* what the owner may read is what counts */
-	GetUserIdAndSecContext(&save_user, &save_context);
-	SetUserIdAndSecContext(widget->owner,
-						   save_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	analysis = analyze_pinned(&widget->settings, widget->query);
-	SetUserIdAndSecContext(save_user, save_context);
-
-	values[0] = Int32GetDatum(widget->id);
-	values[1] = UInt64GetDatum(version);
-	dc_catalog_begin(&work);
-	dc_catalog_execute("UPDATE dashcache.widget SET version = $2 WHERE id = $1",
-					   2, types, values, NULL);
-	dc_catalog_end(&work);
-	dc_catalog_changed();
-
-	set_sources(widget->id, widget->name, dashboard->name, analysis,
-				&widget->settings);
-	dc_catalog_changed();
+	dc_redo_version(widget->id, version, NULL);
+	dc_describe_widget(widget->name, dashboard->name, analysis,
+					   dc_redo_sources(widget->id, analysis));
 	dc_install_remove_unused(old_sources);
-	remember_outdated(widget->id, version);
+	dc_define_outdated(widget->id, version);
 }
 
 /*
@@ -485,8 +480,8 @@ dashcache_watch(PG_FUNCTION_ARGS)
 	DcDashboard *dashboard;
 	DcWidget   *widget;
 	DcCatalogWork work;
-	Oid			types[3] = {INT4OID, OIDOID, TEXTOID};
-	Datum		values[3];
+	Oid			types[4] = {INT4OID, OIDOID, TEXTOID, OIDOID};
+	Datum		values[4];
 
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
@@ -506,12 +501,13 @@ dashcache_watch(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(widget->id);
 	values[1] = ObjectIdGetDatum(source);
 	values[2] = tenant == NULL ? (Datum) 0 : CStringGetTextDatum(tenant);
+	values[3] = ObjectIdGetDatum(GetUserId());
 	dc_catalog_begin(&work);
-	dc_catalog_execute("INSERT INTO dashcache.override (widget, source, tenant) VALUES ($1, $2, $3)"
-					   " ON CONFLICT (widget, source) DO UPDATE SET tenant = excluded.tenant",
-					   3, types, values, tenant == NULL ? "  n" : "   ");
+	dc_catalog_execute("INSERT INTO dashcache.override (widget, source, tenant, role) VALUES ($1, $2, $3, $4)"
+					   " ON CONFLICT (widget, source) DO UPDATE SET tenant = excluded.tenant, role = excluded.role",
+					   4, types, values, tenant == NULL ? "  n " : "    ");
 	dc_catalog_end(&work);
-	redo_sources(dashboard, widget);
+	redo_widget(dashboard, widget);
 	PG_RETURN_VOID();
 }
 
@@ -552,7 +548,7 @@ dashcache_unwatch(PG_FUNCTION_ARGS)
 				 errmsg("widget \"%s\" has no override for table \"%s\"",
 						name, get_rel_name(PG_GETARG_OID(1))),
 				 errhint("dashcache_watch() makes one.")));
-	redo_sources(dashboard, widget);
+	redo_widget(dashboard, widget);
 	PG_RETURN_VOID();
 }
 

@@ -84,7 +84,7 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("dashboard \"%s\" does not exist", text_to_cstring(name)),
-				 errhint("dashcache_define() makes one; the view dashcache_sources lists them.")));
+				 errhint("dashcache_define() makes one; the view dashcache_stats lists them.")));
 	dc_acl_check_read(call->dashboard);
 
 	if (!PG_ARGISNULL(ARG_WIDGET))
@@ -97,7 +97,7 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("widget \"%s\" of dashboard \"%s\" does not exist",
 							widget, call->dashboard->name),
-					 errhint("The view dashcache_sources lists the widgets.")));
+					 errhint("The view dashcache_stats lists the widgets.")));
 	}
 
 	if (PG_ARGISNULL(ARG_PARAMS))
@@ -174,7 +174,7 @@ get(FunctionCallInfo fcinfo, Oid tenant_type)
 	bool		with_meta = !PG_ARGISNULL(ARG_WITH_META) && PG_GETARG_BOOL(ARG_WITH_META);
 	StringInfoData out;
 	DcAnswer	answer;
-	Summary		summary = {0};
+	Summary		summary = {false, DT_NOBEGIN, DT_NOEND, 0};
 	Call		call;
 	bool		object;
 	bool		first = true;

@@ -153,6 +153,7 @@ purge(const Datum *tenants, int ntenants, Oid type,
 	List	   *names = dashboard_name != NULL ?
 	list_make1(unconstify(char *, dashboard_name)) : all_dashboards();
 	Targets		targets = {NULL, 0};
+	List	   *purged = NIL;
 	ListCell   *lc;
 
 	foreach(lc, names)
@@ -166,7 +167,7 @@ purge(const Datum *tenants, int ntenants, Oid type,
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("dashboard \"%s\" does not exist", dashboard_name),
-					 errhint("The view dashcache_sources lists them.")));
+					 errhint("The view dashcache_stats lists them.")));
 		}
 		if (dashboard_name != NULL)
 			dc_acl_check_owner(dashboard);
@@ -178,7 +179,7 @@ purge(const Datum *tenants, int ntenants, Oid type,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("widget \"%s\" of dashboard \"%s\" does not exist",
 							widget_name, dashboard_name),
-					 errhint("The view dashcache_sources lists the widgets.")));
+					 errhint("The view dashcache_stats lists the widgets.")));
 
 		for (int i = 0; i < dashboard->nwidgets; i++)
 		{
@@ -192,6 +193,7 @@ purge(const Datum *tenants, int ntenants, Oid type,
 			targets.list[targets.n].widget = widget->id;
 			set_tenants(&targets.list[targets.n], widget, tenants, ntenants, type);
 			targets.n++;
+			purged = list_append_unique_ptr(purged, dashboard->name);
 		}
 	}
 
@@ -199,7 +201,8 @@ purge(const Datum *tenants, int ntenants, Oid type,
 	if (targets.n == 0 || !dc_preloaded || RecoveryInProgress())
 		return 0;
 
-	dc_purge_announce(dashboard_name);
+	foreach(lc, purged)
+		dc_purge_announce(lfirst(lc));
 	return dc_store_remove(is_target, &targets);
 }
 

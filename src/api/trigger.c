@@ -10,6 +10,12 @@
  * same transaction, also those in other triggers, do not use the cache; and it
  * takes note of TRUNCATE.
  *
+ * A row may also lie on the path by which the rows of other tables find their
+ * tenant.  If it begins to lead to a tenant, because it is new or because it
+ * leads somewhere else than before, rows of others have moved to that tenant;
+ * see "Moves" in consistency/stamp.c.  Where a foreign key guarantees that no
+ * other row can refer to a row that is not there yet, new rows move nothing.
+ *
  * What is noted is announced at the commit, see consistency/writer.c.
  *
  *-------------------------------------------------------------------------
@@ -23,41 +29,108 @@
 
 #include "access/xact.h"
 #include "commands/trigger.h"
+#include "executor/executor.h"
 #include "mb/pg_wchar.h"
-#include "storage/proc.h"
+#include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(dashcache_row_changed);
 PG_FUNCTION_INFO_V1(dashcache_statement_begins);
+
+/* The tenant that a path led to for the row before. */
+typedef struct Remembered
+{
+	bool		valid;
+	Datum		value;
+	DcPathEnd	end;
+	uint32		hash;
+} Remembered;
 
 /* Kept from one row of a statement to the next. */
 typedef struct TriggerState
 {
 	DcWatched  *watched;
 	DcWriterSource *source;
+	bool		looked_up;		/* own changes have been made visible */
+	ExprContext *econtext;		/* for filters and expressions */
+	ExprState **filters;
+	ExprState **expressions;	/* by key */
+	Remembered *remembered;		/* by key */
 } TriggerState;
 
 static void
-check_called_as_trigger(FunctionCallInfo fcinfo)
+refuse(void)
 {
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called by a trigger"),
-				 errhint("dashcache_define() installs the triggers that call it.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("function was not called by a trigger of dashcache"),
+			 errhint("dashcache_define() installs the triggers that call it.")));
 }
 
 static void
 look_up(Relation relation, TriggerState *state)
 {
+	ListCell   *lc;
+
 	state->watched = dc_watched_get(relation);
 	state->source = dc_writer_source(RelationGetRelid(relation),
 									 state->watched->generation,
 									 state->watched->nwatches,
-									 state->watched->hashes);
+									 state->watched->hashes,
+									 state->watched->moving);
+	dc_writer_writes(RelationGetRelid(relation));
+	foreach(lc, state->watched->ancestors)
+		dc_writer_writes(lfirst_oid(lc));
+}
+
+static void
+prepare_expressions(TriggerState *state)
+{
+	const DcWatched *watched = state->watched;
+	bool		any = watched->nfilters > 0;
+
+	state->filters = palloc(sizeof(ExprState *) * Max(watched->nfilters, 1));
+	for (int i = 0; i < watched->nfilters; i++)
+		state->filters[i] =
+			ExecInitQual((List *) expression_planner((Expr *) watched->filters[i].conditions),
+						 NULL);
+	state->expressions = palloc0(sizeof(ExprState *) * Max(watched->nkeys, 1));
+	for (int i = 0; i < watched->nkeys; i++)
+	{
+		if (watched->keys[i].kind != DC_KEY_EXPRESSION)
+			continue;
+		state->expressions[i] =
+			ExecInitExpr(expression_planner((Expr *) watched->keys[i].expression),
+						 NULL);
+		any = true;
+	}
+	if (any)
+		state->econtext = CreateStandaloneExprContext();
+}
+
+/* The state of a statement; the trigger's FmgrInfo lives as long as that. */
+static TriggerState *
+get_state(FunctionCallInfo fcinfo, Relation relation)
+{
+	TriggerState *state = fcinfo->flinfo->fn_extra;
+	MemoryContext old;
+
+	if (state != NULL)
+		return state;
+
+	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	state = palloc0(sizeof(TriggerState));
+	look_up(relation, state);
+	state->remembered = palloc0(sizeof(Remembered) *
+								Max(state->watched->nkeys, 1));
+	prepare_expressions(state);
+	MemoryContextSwitchTo(old);
+	fcinfo->flinfo->fn_extra = state;
+	return state;
 }
 
 /* The watches that read a column which the update has changed. */
@@ -90,34 +163,131 @@ watches_of_update(const DcWatched *watched, TupleDesc desc,
 	return watches;
 }
 
-static void
-touch_tenant_of(TriggerState *state, DcTenantKey *key, Relation relation,
-				TupleTableSlot *slot, uint64 watches, uint8 operation)
+/* Of these watches, those to which the row makes a difference. */
+static uint64
+watches_of_row(TriggerState *state, TupleTableSlot *slot, uint64 watches)
 {
-	Datum		tenant;
-	bool		isnull;
-	DcTouch    *touch;
+	const DcWatched *watched = state->watched;
 
-	if (key->expression == NULL)
-		tenant = slot_getattr(slot, key->column, &isnull);
-	else
+	for (int i = 0; i < watched->nfilters; i++)
 	{
-		bool		should_free;
-		HeapTuple	row = ExecFetchSlotHeapTuple(slot, false, &should_free);
+		if ((watched->filters[i].watches & watches) == 0)
+			continue;
+		state->econtext->ecxt_scantuple = slot;
+		if (!ExecQual(state->filters[i], state->econtext))
+			watches &= ~watched->filters[i].watches;
+	}
+	if (watched->nfilters > 0)
+		ResetExprContext(state->econtext);
+	return watches;
+}
 
-		isnull = !dc_watched_evaluate(key, relation, row, &tenant);
+/* The tenant of a row by a key, and its hash. */
+static DcPathEnd
+tenant_of(TriggerState *state, int key_number, Relation relation,
+		  TupleTableSlot *slot, Datum *tenant, uint32 *hash)
+{
+	DcTenantKey *key = &state->watched->keys[key_number];
+	Remembered *remembered = &state->remembered[key_number];
+	DcPathEnd	end = DC_PATH_FOUND;
+	Datum		value;
+	bool		isnull;
+	bool		byval = false;
+
+	switch (key->kind)
+	{
+		case DC_KEY_COLUMN:
+			value = slot_getattr(slot, key->column, &isnull);
+			byval = TupleDescAttr(RelationGetDescr(relation),
+								  key->column - 1)->attbyval;
+			break;
+		case DC_KEY_EXPRESSION:
+			state->econtext->ecxt_scantuple = slot;
+			value = ExecEvalExprSwitchContext(state->expressions[key_number],
+											  state->econtext, &isnull);
+			break;
+		default:
+			{
+				bool		should_free;
+				HeapTuple	row = ExecFetchSlotHeapTuple(slot, false, &should_free);
+
+				isnull = !dc_watched_evaluate_sql(key, relation, row, &value);
+				break;
+			}
 	}
 
 	/* nothing equals null, so nobody reads such a row */
 	if (isnull)
-		return;
+		return DC_PATH_NOWHERE;
 
-	touch = dc_writer_touch(state->source,
-							DatumGetUInt32(FunctionCall1Coll(&key->hash,
-															 key->collation,
-															 tenant)),
-							watches, operation);
-	if (touch != NULL && dc_writer_wants_tenant())
+	if (key->path.nhops > 0)
+	{
+		if (remembered->valid && byval && remembered->value == value)
+		{
+			*tenant = (Datum) 0;
+			*hash = remembered->hash;
+			return remembered->end;
+		}
+
+		/* what this statement has changed has to be seen, too */
+		if (!state->looked_up)
+		{
+			CommandCounterIncrement();
+			state->looked_up = true;
+		}
+		end = dc_path_follow(&key->path, value, key->type, tenant);
+	}
+	else
+		*tenant = value;
+
+	if (end == DC_PATH_FOUND)
+		*hash = DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation,
+												 *tenant));
+	if (byval)
+	{
+		remembered->valid = key->path.nhops > 0;
+		remembered->value = value;
+		remembered->end = end;
+		remembered->hash = *hash;
+	}
+	return end;
+}
+
+/* Note that a tenant's rows have changed, for the watches that use the key. */
+static void
+touch_tenant_of(TriggerState *state, int key_number, Relation relation,
+				TupleTableSlot *slot, uint64 watches, uint8 operation)
+{
+	DcTenantKey *key = &state->watched->keys[key_number];
+	Datum		tenant = (Datum) 0;
+	uint32		hash = 0;
+	DcTouch    *touch;
+
+	/*
+	 * Where replication applies changes no foreign key is checked, which the
+	 * reasoning about paths relies on.
+	 */
+	if (key->path.nhops > 0 && !key->moves &&
+		SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+	{
+		dc_writer_touch_all(state->source, watches, operation, false);
+		return;
+	}
+
+	switch (tenant_of(state, key_number, relation, slot, &tenant, &hash))
+	{
+		case DC_PATH_FOUND:
+			break;
+		case DC_PATH_NOWHERE:
+			return;
+		case DC_PATH_UNKNOWN:
+			dc_writer_touch_all(state->source, watches, operation, false);
+			return;
+	}
+
+	touch = dc_writer_touch(state->source, hash, watches, operation);
+	if (touch != NULL && !key->moves && tenant != (Datum) 0 &&
+		dc_writer_wants_tenant())
 	{
 		char	   *text = OutputFunctionCall(&key->output, tenant);
 
@@ -125,6 +295,79 @@ touch_tenant_of(TriggerState *state, DcTenantKey *key, Relation relation,
 			text[		pg_mbcliplen(text, strlen(text), DC_CHANGE_TENANT_LEN - 1)] = '\0';
 
 		touch->tenant = dc_writer_keep_text(text);
+	}
+}
+
+static bool
+column_changed(Relation relation, AttrNumber column,
+			   TupleTableSlot *before, TupleTableSlot *after)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation),
+												column - 1);
+	bool		old_null;
+	bool		new_null;
+	Datum		old_value = slot_getattr(before, column, &old_null);
+	Datum		new_value = slot_getattr(after, column, &new_null);
+
+	return old_null != new_null ||
+		(!old_null && !datumIsEqual(old_value, new_value, attribute->attbyval,
+									attribute->attlen));
+}
+
+/* Does this row begin to lead rows of others to a tenant? */
+static bool
+moves_others(const DcTenantKey *key, Relation relation,
+			 TupleTableSlot *before, TupleTableSlot *after)
+{
+	bool		enforced = key->enforced &&
+	SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA;
+
+	if (after == NULL)
+		return false;
+	if (before == NULL)
+		return !enforced;
+	return column_changed(relation, key->column, before, after) ||
+		(!enforced && column_changed(relation, key->match, before, after));
+}
+
+/* The row trigger's work; its memory goes with the row. */
+static void
+note_row(TriggerState *state, Relation relation,
+		 TupleTableSlot *before, TupleTableSlot *after, uint8 operation)
+{
+	const DcWatched *watched = state->watched;
+	uint64		changed = before != NULL && after != NULL ?
+	watches_of_update(watched, RelationGetDescr(relation), before, after) :
+	watched->own;
+	uint64		watches_before = 0;
+	uint64		watches_after = 0;
+
+	if (changed != 0 && before != NULL)
+		watches_before = watches_of_row(state, before, changed);
+	if (changed != 0 && after != NULL)
+		watches_after = watches_of_row(state, after, changed);
+
+	if ((watches_before | watches_after) & watched->any_change)
+		dc_writer_touch_all(state->source,
+							(watches_before | watches_after) & watched->any_change,
+							operation, false);
+	for (int i = 0; i < watched->nkeys; i++)
+	{
+		DcTenantKey *key = &watched->keys[i];
+
+		if (key->moves)
+		{
+			if (moves_others(key, relation, before, after))
+				touch_tenant_of(state, i, relation, after, key->watches,
+								operation);
+			continue;
+		}
+		if (watches_before & key->watches)
+			touch_tenant_of(state, i, relation, before,
+							watches_before & key->watches, operation);
+		if (watches_after & key->watches)
+			touch_tenant_of(state, i, relation, after,
+							watches_after & key->watches, operation);
 	}
 }
 
@@ -136,64 +379,24 @@ dashcache_row_changed(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TriggerState *state;
-	TupleTableSlot *before;
-	TupleTableSlot *after;
-	uint64		watches;
-	uint8		operation;
 
-	check_called_as_trigger(fcinfo);
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		refuse();
 	if (!dc_preloaded)
 		return PointerGetDatum(NULL);
 
-	state = fcinfo->flinfo->fn_extra;
-	if (state == NULL)
-	{
-		state = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt,
-									   sizeof(TriggerState));
-		look_up(trigger->tg_relation, state);
-		fcinfo->flinfo->fn_extra = state;
-	}
-
+	state = get_state(fcinfo, trigger->tg_relation);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-	{
-		operation = DC_CHANGE_INSERT;
-		watches = state->watched->all;
-		before = NULL;
-		after = trigger->tg_trigslot;
-	}
+		note_row(state, trigger->tg_relation, NULL, trigger->tg_trigslot,
+				 DC_CHANGE_INSERT);
 	else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-	{
-		operation = DC_CHANGE_DELETE;
-		watches = state->watched->all;
-		before = trigger->tg_trigslot;
-		after = NULL;
-	}
+		note_row(state, trigger->tg_relation, trigger->tg_trigslot, NULL,
+				 DC_CHANGE_DELETE);
 	else
-	{
-		operation = DC_CHANGE_UPDATE;
-		before = trigger->tg_trigslot;
-		after = trigger->tg_newslot;
-		watches = watches_of_update(state->watched,
-									RelationGetDescr(trigger->tg_relation),
-									before, after);
-	}
-
-	if (watches & state->watched->any_change)
-		dc_writer_touch_all(state->source, watches & state->watched->any_change,
-							operation, false);
-	for (int i = 0; i < state->watched->nkeys; i++)
-	{
-		DcTenantKey *key = &state->watched->keys[i];
-
-		if ((watches & key->watches) == 0)
-			continue;
-		if (before != NULL)
-			touch_tenant_of(state, key, trigger->tg_relation, before,
-							watches & key->watches, operation);
-		if (after != NULL)
-			touch_tenant_of(state, key, trigger->tg_relation, after,
-							watches & key->watches, operation);
-	}
+		note_row(state, trigger->tg_relation, trigger->tg_trigslot,
+				 trigger->tg_newslot, DC_CHANGE_UPDATE);
 	return PointerGetDatum(NULL);
 }
 
@@ -206,14 +409,16 @@ dashcache_statement_begins(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TriggerState state;
 
-	check_called_as_trigger(fcinfo);
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		refuse();
 	if (!dc_preloaded)
 		return PointerGetDatum(NULL);
 
 	look_up(trigger->tg_relation, &state);
-	state.source->wrote = true;
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-		dc_writer_touch_all(state.source, state.watched->all,
+		dc_writer_touch_all(state.source, state.watched->own,
 							DC_CHANGE_TRUNCATE, true);
 	return PointerGetDatum(NULL);
 }

@@ -161,21 +161,24 @@ stamp_view(uint32 stamp_number, const DcSnapshot *snapshot,
 {
 	DcStamp		stamp;
 	uint64		dropped;
-	bool		in_prefix = true;
+	bool		in_prefix;
 
+again:
+	in_prefix = true;
 	dc_stamp_read(stamp_number, &stamp);
 
 	/*
-	 * A bound for those that may have been running when they were dropped, and
-	 * for those that may have missed a move.
+	 * A bound for those that may have been running when they were dropped,
+	 * and for those that may have missed a move.
 	 */
 	if (stamp.unsettled >= snapshot->xmin)
 		return false;
 	if (stamp.moving != 0)
 	{
-		if (stamp.moving < snapshot->xmin)
-			dc_stamp_settle(stamp_number, stamp.moving);
-		return false;
+		if (stamp.moving >= snapshot->xmin)
+			return false;
+		dc_stamp_settle(stamp_number, stamp.moving);
+		goto again;
 	}
 
 	dropped = stamp.version > DC_STAMP_RING ? stamp.version - DC_STAMP_RING : 0;
@@ -196,8 +199,9 @@ stamp_view(uint32 stamp_number, const DcSnapshot *snapshot,
 			return false;
 		if (sight == SEEN && (writer & DC_WRITER_MOVES))
 		{
+			/* the bound that this sets may be met already */
 			dc_stamp_settle(stamp_number, writer);
-			return false;
+			goto again;
 		}
 		if (sight == NOT_SEEN)
 		{

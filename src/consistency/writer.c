@@ -55,6 +55,7 @@ typedef struct Writer
 	MemoryContext context;
 	DcWriterSource *sources;
 	uint32		nsources;
+	List	   *written;		/* OIDs of relations written to */
 	DcTouch    *touches;
 	int			ntouches;
 	int			capacity;
@@ -167,8 +168,6 @@ dc_writer_touch_slow(DcWriterSource *source, uint32 tenant_hash,
 	uint32		slot;
 	DcTouch    *touch;
 
-	source->wrote = true;
-
 	id = ((uint64) source->number << 32) | tenant_hash;
 	slot = index_slot(w, id);
 	if (w->index[slot] != 0)
@@ -224,7 +223,6 @@ dc_writer_touch_all(DcWriterSource *source, uint64 watches,
 {
 	Writer	   *w = get_writer();
 
-	source->wrote = true;
 	source->every_tenant |= watches;
 	source->every_tenant_operations |= operation;
 	source->unversioned |= unversioned;
@@ -255,18 +253,28 @@ dc_writer_active(void)
 	return writer != NULL;
 }
 
-/* Has this transaction begun to write to the given source? */
+/*
+ * Note that a statement of this transaction writes to a relation, which may be
+ * a parent or a partition of the one that a widget reads.
+ */
+void
+dc_writer_writes(Oid relid)
+{
+	Writer	   *w = get_writer();
+	MemoryContext old;
+
+	if (list_member_oid(w->written, relid))
+		return;
+	old = MemoryContextSwitchTo(w->context);
+	w->written = lappend_oid(w->written, relid);
+	MemoryContextSwitchTo(old);
+}
+
+/* Has this transaction begun to write to the relation? */
 bool
 dc_writer_wrote(Oid relid)
 {
-	if (writer == NULL)
-		return false;
-	for (DcWriterSource *source = writer->sources; source; source = source->next)
-	{
-		if (source->relid == relid && source->wrote)
-			return true;
-	}
-	return false;
+	return writer != NULL && list_member_oid(writer->written, relid);
 }
 
 static void

@@ -17,7 +17,7 @@
 
 /*
  * What this transaction has done to one source.  Lives until the end of the
- * transaction.  "wrote" is set as soon as a statement on the source begins.
+ * transaction.
  */
 typedef struct DcWriterSource
 {
@@ -27,7 +27,6 @@ typedef struct DcWriterSource
 	int			nwatches;
 	uint64	   *watches;
 	uint64		moving;			/* watches of others, whose rows it moves */
-	bool		wrote;
 
 	/* watches all of whose tenants are touched; and how */
 	uint64		every_tenant;
@@ -63,6 +62,7 @@ extern void dc_writer_touch_all(DcWriterSource *source, uint64 watches,
 								uint8 operation, bool unversioned);
 extern bool dc_writer_wants_tenant(void);
 extern char *dc_writer_keep_text(const char *text);
+extern void dc_writer_writes(Oid relid);
 extern bool dc_writer_active(void);
 extern bool dc_writer_wrote(Oid relid);
 

@@ -17,13 +17,17 @@
 #include "read/json.h"
 
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "pgtime.h"
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
 #include "utils/timestamp.h"
 
 /* For the error context. */
@@ -72,7 +76,12 @@ next_boundary(DcAlign align, TimestampTz at, TimestampTz before)
 {
 	Interval	one = {0};
 	TimestampTz next;
-	TimestampTz earlier;
+	pg_time_t	from = timestamptz_to_time_t(at);
+	pg_time_t	change;
+	long int	offset_before;
+	long int	offset_after;
+	int			is_dst_before;
+	int			is_dst_after;
 
 	switch (align)
 	{
@@ -94,9 +103,18 @@ next_boundary(DcAlign align, TimestampTz at, TimestampTz before)
 	}
 	next = add_interval(before, &one);
 
-	/* where clocks change by half an hour, a boundary may come sooner */
-	earlier = truncate_to(align, next);
-	return earlier > at && earlier < next ? earlier : next;
+	/* a change of clocks may jump over a boundary, or back to one */
+	if (pg_next_dst_boundary(&from, &offset_before, &is_dst_before, &change,
+							 &offset_after, &is_dst_after,
+							 session_timezone) == 1)
+	{
+		TimestampTz changed = time_t_to_timestamptz(change);
+
+		if (changed > at && changed < next &&
+			truncate_to(align, changed) != before)
+			return changed;
+	}
+	return next;
 }
 
 /*
@@ -142,6 +160,30 @@ prepare_plan(DcWidget *widget)
 	widget->plan = plan;
 }
 
+/*
+ * A table that was dropped may have come to be somebody's temporary one, of
+ * the same name.
+ */
+static void
+check_no_temporary(SPIPlanPtr plan)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, SPI_plan_get_plan_sources(plan))
+	{
+		foreach(lc2, ((CachedPlanSource *) lfirst(lc))->relationOids)
+		{
+			if (get_rel_persistence(lfirst_oid(lc2)) == RELPERSISTENCE_TEMP)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("a widget's query must not read temporary tables"),
+						 errdetail("Table \"%s\" is temporary: other sessions do not have it.",
+								   get_rel_name(lfirst_oid(lc2)))));
+		}
+	}
+}
+
 static void
 run_query(DcWidget *widget, Datum tenant, Datum params, StringInfo out)
 {
@@ -171,6 +213,7 @@ run_query(DcWidget *widget, Datum tenant, Datum params, StringInfo out)
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan_extended failed: %s",
 			 SPI_result_code_string(result));
+	check_no_temporary(widget->plan);
 	dc_json_finish(receiver);
 	receiver->rDestroy(receiver);
 }

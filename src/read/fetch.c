@@ -34,6 +34,7 @@
 #include "read/compute.h"
 #include "store/store.h"
 
+#include "access/parallel.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
@@ -171,14 +172,12 @@ purge_stamp(const char *dashboard)
 										 strlen(dashboard)));
 }
 
-/* Announce a purge of a dashboard, or of all if it is NULL. */
+/* Announce a purge of a dashboard. */
 void
 dc_purge_announce(const char *dashboard)
 {
-	uint64		xid = U64FromFullTransactionId(GetTopFullTransactionId());
-
-	dc_stamp_push(dashboard != NULL ? purge_stamp(dashboard) :
-				  dc_stamp_of_all(PURGE_WATCH), xid);
+	dc_stamp_push(purge_stamp(dashboard),
+				  U64FromFullTransactionId(GetTopFullTransactionId()));
 }
 
 /* May an answer from this snapshot be stored, as far as purges go? */
@@ -187,8 +186,7 @@ no_purge_since(void *arg)
 {
 	const Lookup *lookup = arg;
 
-	return dc_stamp_all_seen(dc_stamp_of_all(PURGE_WATCH), &lookup->snapshot) &&
-		dc_stamp_all_seen(purge_stamp(lookup->dashboard), &lookup->snapshot);
+	return dc_stamp_all_seen(purge_stamp(lookup->dashboard), &lookup->snapshot);
 }
 
 /*-------------------------------------------------------------------------
@@ -208,6 +206,10 @@ has_own_writes(const DcWidget *widget)
 	/* Changes that nobody watches, and changes of the definition itself. */
 	if (widget->untracked ||
 		TransactionIdEquals((TransactionId) widget->version, own))
+		return true;
+
+	/* What the leader of a parallel query has written is not known here. */
+	if (IsParallelWorker())
 		return true;
 
 	/* An apply worker fires no statement triggers before its row triggers. */
@@ -234,6 +236,8 @@ bypass_reason(const DcWidget *widget, Snapshot snapshot)
 		return "ttl 0";
 	if (RecoveryInProgress())
 		return "standby";
+	if (widget->broken)
+		return "uncertain";
 	if (IsolationIsSerializable())
 		return "serializable";
 	if (snapshot->snapshot_type != SNAPSHOT_MVCC || snapshot->takenDuringRecovery)
@@ -402,6 +406,8 @@ try_store(DcWidget *widget, Lookup *lookup, const char *payload,
 			return "too large";
 		case DC_PUT_NO_MEMORY:
 			return "no memory";
+		case DC_PUT_NOT_PERMITTED:
+			return "uncertain";
 		case DC_PUT_SUPERSEDED:
 			break;
 	}

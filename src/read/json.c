@@ -13,8 +13,10 @@
 
 #include "read/json.h"
 
+#include "access/htup_details.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -28,6 +30,7 @@ typedef struct JsonReceiver
 	DcResultKind kind;
 	StringInfo	out;
 	uint64		rows;
+	TupleDesc	desc;			/* of the query; a row's own may lack names */
 	FmgrInfo	to_json;		/* for DC_RESULT_VALUE */
 	MemoryContext row_context;
 } JsonReceiver;
@@ -43,14 +46,12 @@ append_text(StringInfo out, Datum json)
 static void
 append_row(JsonReceiver *receiver, TupleTableSlot *slot)
 {
-	TupleDesc	desc = slot->tts_tupleDescriptor;
+	HeapTuple	row;
 
-	/* row_to_json() finds the columns by the type of the row */
-	if (desc->tdtypeid == RECORDOID && desc->tdtypmod < 0)
-		assign_record_type_typmod(desc);
+	slot_getallattrs(slot);
+	row = heap_form_tuple(receiver->desc, slot->tts_values, slot->tts_isnull);
 	append_text(receiver->out,
-				DirectFunctionCall1(row_to_json,
-									ExecFetchSlotHeapTupleDatum(slot)));
+				DirectFunctionCall1(row_to_json, HeapTupleGetDatum(row)));
 }
 
 static void
@@ -97,6 +98,8 @@ start_up(DestReceiver *self, int operation, TupleDesc desc)
 {
 	JsonReceiver *receiver = (JsonReceiver *) self;
 
+	/* row_to_json() finds the columns by the type of the row */
+	receiver->desc = BlessTupleDesc(CreateTupleDescCopy(desc));
 	if (receiver->kind == DC_RESULT_ROWS)
 		appendStringInfoChar(receiver->out, '[');
 	else if (receiver->kind == DC_RESULT_VALUE)

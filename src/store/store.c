@@ -345,7 +345,7 @@ dc_store_put(const DcKey *key, const DcContent *content,
 	DcSharedEntry *old;
 	dsa_pointer pointer;
 	dsa_pointer old_pointer;
-	bool		stored;
+	DcPutResult result = DC_PUT_STORED;
 
 	if (size > dc_store_largest())
 		return DC_PUT_TOO_LARGE;
@@ -381,8 +381,11 @@ dc_store_put(const DcKey *key, const DcContent *content,
 
 	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
 	old = find_locked(key, &old_pointer);
-	stored = (old == NULL || old->order <= content->order) && permit(arg);
-	if (stored)
+	if (old != NULL && old->order > content->order)
+		result = DC_PUT_SUPERSEDED;
+	else if (!permit(arg))
+		result = DC_PUT_NOT_PERMITTED;
+	else
 	{
 		if (old != NULL)
 		{
@@ -396,12 +399,9 @@ dc_store_put(const DcKey *key, const DcContent *content,
 	}
 	LWLockRelease(&partition->lock);
 
-	if (!stored)
-	{
+	if (result != DC_PUT_STORED)
 		dsa_free(dc_store_area(), pointer);
-		return DC_PUT_SUPERSEDED;
-	}
-	return DC_PUT_STORED;
+	return result;
 }
 
 /* Remove the entries that match; returns how many.  Throws nothing. */

@@ -76,8 +76,11 @@ typedef struct DcSharedEntry
 	pg_atomic_uint32 visited;	/* used since eviction last passed by */
 	pg_atomic_uint32 outdated;	/* was found invalid by a newer snapshot */
 	uint32		compute_us;
-	char		data[FLEXIBLE_ARRAY_MEMBER];
+	char		data[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
 } DcSharedEntry;
+
+StaticAssertDecl(offsetof(DcSharedEntry, data) % MAXIMUM_ALIGNOF == 0,
+				 "what an entry holds is aligned");
 
 #define DC_ENTRY_PROOF(e)	((void *) (e)->data)
 #define DC_ENTRY_TENANT(e)	((e)->data + MAXALIGN((e)->proof_len))
@@ -89,7 +92,8 @@ typedef struct DcSharedEntry
 typedef enum DcPutResult
 {
 	DC_PUT_STORED,
-	DC_PUT_SUPERSEDED,			/* a newer entry is there, or not permitted */
+	DC_PUT_SUPERSEDED,			/* a newer entry is there */
+	DC_PUT_NOT_PERMITTED,
 	DC_PUT_TOO_LARGE,
 	DC_PUT_NO_MEMORY
 } DcPutResult;

@@ -22,6 +22,7 @@
 #include "access/stratnum.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/analyze.h"
 #include "parser/parser.h"
 #include "rewrite/rewriteHandler.h"
@@ -55,11 +56,48 @@ query_error_callback(void *arg)
 	}
 }
 
+typedef struct FindParameter
+{
+	int			number;
+	int			location;
+} FindParameter;
+
+static bool
+find_parameter_walker(Node *node, FindParameter *find)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, ParamRef) && ((ParamRef *) node)->number == find->number)
+	{
+		find->location = ((ParamRef *) node)->location;
+		return true;
+	}
+	return raw_expression_tree_walker(node, find_parameter_walker, find);
+}
+
+/* Where a parameter stands in a raw parse tree; -1 if that is not known. */
+static int
+parameter_location(Node *statement, int number)
+{
+	FindParameter find = {.number = number,.location = -1};
+
+	(void) find_parameter_walker(statement, &find);
+	return find.location;
+}
+
+/* Where the first name of a list of RangeVars stands. */
+static int
+range_location(List *relations)
+{
+	return relations == NIL ? -1 : ((RangeVar *) linitial(relations))->location;
+}
+
 static Query *
 parse_query(const char *query, Oid *tenant_type)
 {
 	List	   *statements = raw_parser(query, RAW_PARSE_DEFAULT);
 	RawStmt    *statement;
+	SelectStmt *select;
 	Oid		   *types;
 	int			ntypes = 2;
 	Query	   *parsed;
@@ -80,6 +118,24 @@ parse_query(const char *query, Oid *tenant_type)
 				 errdetail("The query is a different kind of statement."),
 				 dc_query_position(Max(statement->stmt_location, 0))));
 
+	select = (SelectStmt *) statement->stmt;
+	if (select->intoClause != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a widget's query must not write"),
+				 errdetail("SELECT INTO makes a table."),
+				 dc_query_position(select->intoClause->rel->location)));
+	if (select->lockingClause != NIL)
+	{
+		LockingClause *clause = linitial(select->lockingClause);
+
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a widget's query must not lock rows"),
+				 errhint("Leave out FOR UPDATE or FOR SHARE."),
+				 dc_query_position(range_location(clause->lockedRels))));
+	}
+
 	types = palloc0(sizeof(Oid) * 2);
 	types[1] = JSONBOID;
 	parsed = parse_analyze_varparams(statement, query, &types, &ntypes, NULL);
@@ -88,6 +144,7 @@ parse_query(const char *query, Oid *tenant_type)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_PARAMETER),
 				 errmsg("there is no parameter $%d", ntypes),
+				 dc_query_position(parameter_location(statement->stmt, ntypes)),
 				 errhint("$1 is the tenant, $2 the params, a jsonb object.")));
 	if (types[0] == InvalidOid)
 		ereport(ERROR,
@@ -110,12 +167,12 @@ returns_one_row(const Query *query)
 {
 	if (query->hasTargetSRFs)
 		return false;
-	if (query->limitCount != NULL && IsA(query->limitCount, Const) &&
-		query->limitOption == LIMIT_OPTION_COUNT)
+	if (query->limitCount != NULL && query->limitOption == LIMIT_OPTION_COUNT)
 	{
-		Const	   *limit = (Const *) query->limitCount;
+		Const	   *limit = (Const *) eval_const_expressions(NULL, query->limitCount);
 
-		if (!limit->constisnull && DatumGetInt64(limit->constvalue) <= 1)
+		if (IsA(limit, Const) && !limit->constisnull &&
+			DatumGetInt64(limit->constvalue) <= 1)
 			return true;
 	}
 	if (query->setOperations != NULL)

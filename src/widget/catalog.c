@@ -25,6 +25,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_collation_d.h"
 #include "catalog/pg_type.h"
@@ -45,7 +46,8 @@ static const char *const table_names[] = {
 	[DC_TABLE_GRANTEE] = "grantee",
 	[DC_TABLE_WIDGET] = "widget",
 	[DC_TABLE_SOURCE] = "source",
-	[DC_TABLE_HOP] = "hop"
+	[DC_TABLE_HOP] = "hop",
+	[DC_TABLE_DEPENDENCY] = "dependency"
 };
 
 /* The OID of one of our tables; InvalidOid if the extension is not there. */
@@ -187,6 +189,8 @@ dc_catalog_source_row(HeapTuple tuple, TupleDesc desc, DcSourceRow *row)
 	if (!null[DC_SOURCE_KEY_EXPRESSION])
 		source->key_expression =
 			stringToNode(TextDatumGetCString(value[DC_SOURCE_KEY_EXPRESSION]));
+	if (!null[DC_SOURCE_KEY_ROLE])
+		row->key_role = DatumGetObjectId(value[DC_SOURCE_KEY_ROLE]);
 	if (!null[DC_SOURCE_KEY_HASH])
 		source->key_hash = DatumGetObjectId(value[DC_SOURCE_KEY_HASH]);
 	if (!null[DC_SOURCE_TENANT_HASH])
@@ -222,8 +226,9 @@ dc_catalog_watch_hash(const DcSourceRow *row)
 
 	hash = hash_combine64(hash, dc_mix64(((uint64) source->invalidation << 32) |
 										 source->collation));
+	/* the same words may mean something else under another widget's settings */
 	if (row->key_sql != NULL)
-		hash = hash_combine64(hash, hash_text(row->key_sql));
+		hash = hash_combine64(dc_mix64(hash ^ row->widget), hash_text(row->key_sql));
 	if (source->key_expression != NULL)
 		hash = hash_combine64(hash, hash_text(nodeToString(source->key_expression)));
 	if (source->filter != NIL)
@@ -244,6 +249,42 @@ dc_catalog_watch_hash(const DcSourceRow *row)
 			hash = hash_combine64(hash, dc_mix64(column));
 	}
 	return hash;
+}
+
+/* All relations that a relation is a partition or a child of. */
+List *
+dc_ancestors_of(Oid relid)
+{
+	List	   *ancestors = NIL;
+	List	   *todo = list_make1_oid(relid);
+	ListCell   *lc;
+
+	foreach(lc, todo)
+	{
+		Relation	inherits;
+		SysScanDesc scan;
+		ScanKeyData key;
+		HeapTuple	tuple;
+
+		if (!get_rel_relispartition(lfirst_oid(lc)) &&
+			!has_superclass(lfirst_oid(lc)))
+			continue;
+		inherits = table_open(InheritsRelationId, AccessShareLock);
+		ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber,
+					F_OIDEQ, ObjectIdGetDatum(lfirst_oid(lc)));
+		scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true,
+								  NULL, 1, &key);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			Oid			parent = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
+
+			ancestors = list_append_unique_oid(ancestors, parent);
+			todo = list_append_unique_oid(todo, parent);
+		}
+		systable_endscan(scan);
+		table_close(inherits, AccessShareLock);
+	}
+	return ancestors;
 }
 
 /*

@@ -45,7 +45,8 @@ enum
 	DC_WIDGET_USES_PARAMS,
 	DC_WIDGET_USES_CLOCK,
 	DC_WIDGET_READS_UNSEEN,
-	DC_WIDGET_VERSION
+	DC_WIDGET_VERSION,
+	DC_WIDGET_PROBLEM
 };
 enum
 {
@@ -56,6 +57,7 @@ enum
 	DC_SOURCE_COLUMNS,
 	DC_SOURCE_KEY,
 	DC_SOURCE_KEY_SQL,
+	DC_SOURCE_KEY_ROLE,
 	DC_SOURCE_KEY_EXPRESSION,
 	DC_SOURCE_KEY_HASH,
 	DC_SOURCE_TENANT_HASH,
@@ -82,7 +84,8 @@ typedef enum DcTable
 	DC_TABLE_GRANTEE,
 	DC_TABLE_WIDGET,
 	DC_TABLE_SOURCE,
-	DC_TABLE_HOP
+	DC_TABLE_HOP,
+	DC_TABLE_DEPENDENCY
 } DcTable;
 
 /* A row of dashcache.source, read. */
@@ -92,6 +95,7 @@ typedef struct DcSourceRow
 	int			number;
 	DcSource	source;
 	char	   *key_sql;		/* set by dashcache_watch(); else NULL */
+	Oid			key_role;		/* the role that it is evaluated as */
 } DcSourceRow;
 
 extern Oid	dc_catalog_relid(DcTable table);
@@ -103,6 +107,8 @@ extern void dc_catalog_scan(DcTable table, AttrNumber column, Oid type,
 extern void dc_catalog_source_row(HeapTuple tuple, TupleDesc desc,
 								  DcSourceRow *row);
 extern uint64 dc_catalog_watch_hash(const DcSourceRow *row);
+
+extern List *dc_ancestors_of(Oid relid);
 
 /* Run statements on the tables as their owner. */
 typedef struct DcCatalogWork

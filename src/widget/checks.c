@@ -14,12 +14,15 @@
 #include "widget/checks.h"
 
 #include "access/transam.h"
+#include "access/htup_details.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/syscache.h"
 
 static bool check_walker(Node *node, DcAnalysis *analysis);
 
@@ -32,30 +35,32 @@ dc_query_position(int location)
 	return location < 0 ? 0 : errposition(location + 1);
 }
 
-/* Functions whose result belongs to the session that calls them. */
+/*
+ * Functions of the server whose result belongs to the session that calls them,
+ * or to the server's inner life: no answer for others can come of it.  Of those
+ * that are not immutable, whole families are told by their names.
+ */
 static bool
 depends_on_session(Oid function)
 {
-	switch (function)
+	static const char *const prefixes[] = {
+		"pg_", "inet_client", "inet_server", "txid_", "current_schema",
+		"current_setting", "current_query", "has_", "row_security_active",
+		"session_user", "getpgusername", "lo_get"
+	};
+	char	   *name;
+
+	if (function >= FirstNormalObjectId ||
+		func_volatile(function) == PROVOLATILE_IMMUTABLE ||
+		function == F_PG_TYPEOF)
+		return false;
+	name = get_func_name(function);
+	for (int i = 0; name != NULL && i < lengthof(prefixes); i++)
 	{
-		case F_SESSION_USER:
-		case F_CURRENT_SETTING_TEXT:
-		case F_CURRENT_SETTING_TEXT_BOOL:
-		case F_PG_BACKEND_PID:
-		case F_INET_CLIENT_ADDR:
-		case F_INET_CLIENT_PORT:
-		case F_CURRENT_QUERY:
-		case F_PG_MY_TEMP_SCHEMA:
-		case F_PG_CURRENT_XACT_ID:
-		case F_PG_CURRENT_XACT_ID_IF_ASSIGNED:
-		case F_PG_CURRENT_SNAPSHOT:
-		case F_TXID_CURRENT:
-		case F_TXID_CURRENT_IF_ASSIGNED:
-		case F_TXID_CURRENT_SNAPSHOT:
+		if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
 			return true;
-		default:
-			return false;
 	}
+	return false;
 }
 
 /* Functions of the server that read tables, which nobody can see. */
@@ -115,6 +120,38 @@ function_checker(Oid function, void *context)
 	return false;
 }
 
+static void
+check_aggregate(Oid aggregate, int location)
+{
+	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
+	Form_pg_aggregate form;
+	Oid			functions[6];
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	form = (Form_pg_aggregate) GETSTRUCT(tuple);
+	functions[0] = form->aggtransfn;
+	functions[1] = form->aggfinalfn;
+	functions[2] = form->aggcombinefn;
+	functions[3] = form->aggmtransfn;
+	functions[4] = form->aggminvtransfn;
+	functions[5] = form->aggmfinalfn;
+	ReleaseSysCache(tuple);
+
+	for (int i = 0; i < lengthof(functions); i++)
+	{
+		if (OidIsValid(functions[i]) &&
+			func_volatile(functions[i]) == PROVOLATILE_VOLATILE)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					 errmsg("a widget's query must not use volatile functions"),
+					 errdetail("Aggregate %s uses %s, which is volatile.",
+							   format_procedure(aggregate),
+							   format_procedure(functions[i])),
+					 dc_query_position(location)));
+	}
+}
+
 static bool
 check_walker(Node *node, DcAnalysis *analysis)
 {
@@ -128,6 +165,13 @@ check_walker(Node *node, DcAnalysis *analysis)
 		dc_check_query((Query *) node, analysis);
 		return false;
 	}
+
+	/* an aggregate is what its functions are */
+	if (IsA(node, Aggref))
+		check_aggregate(((Aggref *) node)->aggfnoid, ((Aggref *) node)->location);
+	if (IsA(node, WindowFunc) && ((WindowFunc *) node)->winagg)
+		check_aggregate(((WindowFunc *) node)->winfnoid,
+						((WindowFunc *) node)->location);
 
 	/* nextval() has a node of its own */
 	if (IsA(node, NextValueExpr))
@@ -157,7 +201,8 @@ check_walker(Node *node, DcAnalysis *analysis)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("a widget's query must not draw a random sample"),
-				 errhint("Add REPEATABLE to TABLESAMPLE.")));
+				 errhint("Add REPEATABLE to TABLESAMPLE."),
+				 dc_query_position(exprLocation(linitial(((TableSampleClause *) node)->args)))));
 
 	if (check_functions_in_node(node, function_checker, &check))
 	{

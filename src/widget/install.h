@@ -17,12 +17,23 @@
 #define DC_TRIGGER_ROW			"dashcache_row"
 #define DC_TRIGGER_STATEMENT	"dashcache_statement"
 
-extern List *dc_install_plan(uint32 widget, DcAnalysis *analysis,
-							 const DcSettings *settings);
-extern void dc_install_write(uint32 widget, List *rows);
-extern void dc_install_triggers(List *rows);
-extern void dc_install_notice(const char *widget, const char *dashboard,
-							  const DcAnalysis *analysis, List *rows);
+typedef enum DcTriggersState
+{
+	DC_TRIGGERS_ALWAYS,			/* both are there and always fire */
+	DC_TRIGGERS_NOT_ALWAYS,		/* one does not fire for replication */
+	DC_TRIGGERS_DISABLED,
+	DC_TRIGGERS_MISSING
+} DcTriggersState;
+
+extern List *dc_install_plan(uint32 widget, DcAnalysis *analysis);
+extern List *dc_install_relations(List *rows);
+extern List *dc_install_family(Oid relid);
+extern void dc_install_triggers(List *rows, List *old_rows);
+extern DcTriggersState dc_install_triggers_on(Oid relid);
+extern void dc_install_write(uint32 widget, List *rows,
+							 const DcAnalysis *analysis);
+extern List *dc_install_rows_of(uint32 widget);
+extern bool dc_install_same(List *a, List *b);
 extern List *dc_install_sources_of(uint32 widget);
 extern void dc_install_remove_unused(List *relids);
 extern void dc_install_check_source(Oid relid);

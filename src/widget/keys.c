@@ -57,7 +57,7 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
-#include "nodes/makefuncs.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
@@ -232,6 +232,8 @@ jointree_contains(Node *node, int rti)
 {
 	ListCell   *lc;
 
+	CHECK_FOR_INTERRUPTS();
+	check_stack_depth();
 	if (node == NULL)
 		return false;
 	if (IsA(node, RangeTblRef))
@@ -311,10 +313,10 @@ conditions_on(Node *node, int rti, List *conditions)
 		bool		right = rti == 0 || !left;
 		bool		nulls_left = (join->jointype == JOIN_RIGHT ||
 								  join->jointype == JOIN_FULL) &&
-			!forced_by(conditions, join->larg);
+		!forced_by(conditions, join->larg);
 		bool		nulls_right = (join->jointype == JOIN_LEFT ||
 								   join->jointype == JOIN_FULL) &&
-			!forced_by(conditions, join->rarg);
+		!forced_by(conditions, join->rarg);
 
 		if (join->jointype != JOIN_INNER && join->jointype != JOIN_LEFT &&
 			join->jointype != JOIN_RIGHT && join->jointype != JOIN_FULL)
@@ -375,8 +377,8 @@ is_harmless(Oid function, void *context)
 		case F_LOWER_TEXT:
 		case F_UPPER_TEXT:
 		case F_BTRIM_TEXT:
-		case F_INT48:
-		case F_INT28:
+		case F_INT8_INT4:
+		case F_INT8_INT2:
 		case F_INT4_INT2:
 		case F_TEXT_BPCHAR:
 		case F_JSONB_OBJECT_FIELD:
@@ -492,8 +494,8 @@ is_widening_cast(Node *node)
 		return false;
 	switch (((FuncExpr *) node)->funcid)
 	{
-		case F_INT48:
-		case F_INT28:
+		case F_INT8_INT4:
+		case F_INT8_INT2:
 		case F_INT4_INT2:
 			return true;
 		default:
@@ -755,6 +757,7 @@ follow(List *equalities, const Equality *first, int side)
 	{
 		Term	   *from = &((Reached *) lfirst(lc))->term;
 
+		CHECK_FOR_INTERRUPTS();
 		if (from->level == NULL || from->attno == 0)
 			continue;
 		foreach(lc2, equalities)
@@ -1076,6 +1079,8 @@ finish_relation(Search *search, Level *level, int rti)
 	memset(&source, 0, sizeof(source));
 	source.relid = rte->relid;
 	source.columns = level->columns[rti];
+	/* which rows a sample takes depends on where they are stored */
+	source.columns.all |= rte->tablesample != NULL;
 
 	if (IsCatalogRelationOid(rte->relid))
 	{
@@ -1175,7 +1180,7 @@ give(Search *search, Level *inner, const Route *route)
 		{
 			RangeTblEntry *rte = lfirst(lc);
 			Level	   *branch = rte->rtekind == RTE_SUBQUERY ?
-				level_of(search, rte->subquery) : NULL;
+			level_of(search, rte->subquery) : NULL;
 			TargetEntry *column;
 
 			if (branch == NULL)

@@ -56,7 +56,11 @@ relation_changed(Datum arg, Oid relid)
 {
 	/* InvalidOid: everything; before the first look-up nothing is kept */
 	if (relid == InvalidOid || relid == widget_relid)
+	{
 		generation++;
+		/* the extension may have been dropped, and be made again */
+		widget_relid = InvalidOid;
+	}
 }
 
 /* Set up; once in each process. */
@@ -232,8 +236,8 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	DcDashboard *dashboard = load->dashboard;
 	MemoryContext old = MemoryContextSwitchTo(load->context);
 	DcWidget   *widget;
-	Datum		value[DC_WIDGET_VERSION + 1];
-	bool		null[DC_WIDGET_VERSION + 1];
+	Datum		value[DC_WIDGET_PROBLEM + 1];
+	bool		null[DC_WIDGET_PROBLEM + 1];
 	StringInfoData json_name;
 	char	   *result;
 
@@ -247,7 +251,7 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	widget = &dashboard->widgets[dashboard->nwidgets++];
 	memset(widget, 0, sizeof(*widget));
 
-	for (int i = 1; i <= DC_WIDGET_VERSION; i++)
+	for (int i = 1; i <= DC_WIDGET_PROBLEM; i++)
 		value[i] = heap_getattr(tuple, i, desc, &null[i]);
 
 	widget->id = DatumGetInt32(value[DC_WIDGET_ID]);
@@ -287,6 +291,7 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	}
 	widget->uses_params = DatumGetBool(value[DC_WIDGET_USES_PARAMS]);
 	widget->uses_clock = DatumGetBool(value[DC_WIDGET_USES_CLOCK]);
+	widget->broken = !null[DC_WIDGET_PROBLEM];
 	widget->untracked = DatumGetBool(value[DC_WIDGET_READS_UNSEEN]);
 	if (dc_preloaded)
 		widget->stats = dc_stats_get(MyDatabaseId, widget->id);

@@ -83,6 +83,7 @@ typedef struct DcWidget
 	DcTenantType tenant_type;
 	bool		uses_params;
 	bool		uses_clock;
+	bool		broken;			/* has a problem: is computed at each call */
 	bool		untracked;		/* reads what no trigger watches, perhaps */
 	DcWatch    *watches;
 	int			nwatches;

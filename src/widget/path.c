@@ -115,70 +115,86 @@ dc_path_find_index(Oid relid, AttrNumber attno, Oid type, Oid operator,
 	return found;
 }
 
-/*
- * Take one hop: find the row and copy its column.  False if there is no such
- * row, or the column is null.
- */
-static bool
-take_hop(const DcHop *hop, Datum value, Oid type, Snapshot snapshot,
-		 Datum *next, Oid *next_type)
+/* Begin with a path. */
+void
+dc_path_init(DcPath *path, const DcHop *hops, int nhops)
 {
-	Relation	relation = table_open(hop->relid, AccessShareLock);
-	DcPathIndex index;
+	Assert(nhops <= DC_MAX_HOPS);
+	memset(path, 0, sizeof(*path));
+	path->nhops = nhops;
+	memcpy(path->hops, hops, sizeof(DcHop) * nhops);
+}
+
+/* Take one hop: find the row and copy its column. */
+static DcPathEnd
+take_hop(const DcHop *hop, DcPathIndex *index, Snapshot snapshot,
+		 Datum *value, Oid *type)
+{
+	Relation	relation = try_table_open(hop->relid, AccessShareLock);
+	List	   *indexes;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	bool		found = false;
+	DcPathEnd	end = DC_PATH_NOWHERE;
 
-	if (!dc_path_find_index(hop->relid, hop->match, type, InvalidOid,
-							InvalidOid, &index))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has lost the unique index by which dashcache finds the tenant of a row",
-						RelationGetRelationName(relation)),
-				 errhint("Define the widgets that read it again.")));
+	if (relation == NULL)
+		return DC_PATH_UNKNOWN;
+
+	indexes = RelationGetIndexList(relation);
+	if (!list_member_oid(indexes, index->index) &&
+		!dc_path_find_index(hop->relid, hop->match, *type, InvalidOid,
+							InvalidOid, index))
+	{
+		table_close(relation, NoLock);
+		return DC_PATH_UNKNOWN;
+	}
+	list_free(indexes);
 
 	ScanKeyEntryInitialize(&key, 0, hop->match, BTEqualStrategyNumber,
-						   index.subtype, index.collation, index.equal, value);
-	scan = systable_beginscan(relation, index.index, true, snapshot, 1, &key);
+						   index->subtype, index->collation, index->equal, *value);
+	scan = systable_beginscan(relation, index->index, true, snapshot, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
 		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation),
 													hop->next - 1);
 		bool		isnull;
-		Datum		found_value = heap_getattr(tuple, hop->next,
-											   RelationGetDescr(relation), &isnull);
+		Datum		found = heap_getattr(tuple, hop->next,
+										 RelationGetDescr(relation), &isnull);
 
 		if (!isnull)
 		{
-			*next = attribute->attlen == -1 ?
-				PointerGetDatum(PG_DETOAST_DATUM_COPY(found_value)) :
-				datumCopy(found_value, attribute->attbyval, attribute->attlen);
-			*next_type = attribute->atttypid;
-			found = true;
+			*value = attribute->attlen == -1 ?
+				PointerGetDatum(PG_DETOAST_DATUM_COPY(found)) :
+				datumCopy(found, attribute->attbyval, attribute->attlen);
+			*type = attribute->atttypid;
+			end = DC_PATH_FOUND;
 		}
 	}
 	systable_endscan(scan);
 	/* keep the lock: the index must stay until we have committed */
 	table_close(relation, NoLock);
-	return found;
+	return end;
 }
 
 /*
- * Follow a path from a value, of the given type, to the tenant.  False if it
- * leads nowhere.  The result is in the current memory context.
+ * Follow a path from a value, of the given type, to the tenant.  The result is
+ * in the current memory context.
  */
-bool
-dc_path_follow(const DcHop *hops, int nhops, Datum value, Oid type,
-			   Datum *tenant)
+DcPathEnd
+dc_path_follow(DcPath *path, Datum value, Oid type, Datum *tenant)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	bool		found = true;
+	Snapshot	snapshot;
+	DcPathEnd	end = DC_PATH_FOUND;
 
-	for (int i = 0; i < nhops && found; i++)
-		found = take_hop(&hops[i], value, type, snapshot, &value, &type);
-	UnregisterSnapshot(snapshot);
+	if (path->nhops > 0)
+	{
+		snapshot = RegisterSnapshot(GetLatestSnapshot());
+		for (int i = 0; i < path->nhops && end == DC_PATH_FOUND; i++)
+			end = take_hop(&path->hops[i], &path->indexes[i], snapshot,
+						   &value, &type);
+		UnregisterSnapshot(snapshot);
+	}
 	*tenant = value;
-	return found;
+	return end;
 }

@@ -21,10 +21,26 @@ typedef struct DcPathIndex
 	Oid			collation;
 } DcPathIndex;
 
+/* A path, with the indexes it was last followed by. */
+typedef struct DcPath
+{
+	int			nhops;
+	DcHop		hops[DC_MAX_HOPS];
+	DcPathIndex indexes[DC_MAX_HOPS];	/* index is InvalidOid: not found yet */
+} DcPath;
+
+typedef enum DcPathEnd
+{
+	DC_PATH_FOUND,
+	DC_PATH_NOWHERE,			/* there is no such row */
+	DC_PATH_UNKNOWN				/* there is no way to tell */
+} DcPathEnd;
+
 extern bool dc_path_find_index(Oid relid, AttrNumber attno, Oid type,
 							   Oid operator, Oid collation,
 							   DcPathIndex *index);
-extern bool dc_path_follow(const DcHop *hops, int nhops, Datum value, Oid type,
-						   Datum *tenant);
+extern void dc_path_init(DcPath *path, const DcHop *hops, int nhops);
+extern DcPathEnd dc_path_follow(DcPath *path, Datum value, Oid type,
+								Datum *tenant);
 
 #endif							/* DASHCACHE_PATH_H */

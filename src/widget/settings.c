@@ -15,6 +15,7 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -35,6 +36,7 @@ static const char *const pinned[] = {
 	"lc_numeric",
 	"lc_time",
 	"default_text_search_config",
+	"gin_fuzzy_search_limit",
 	"array_nulls",
 	"backslash_quote",
 	"quote_all_identifiers",
@@ -44,26 +46,31 @@ static const char *const pinned[] = {
 };
 
 /*
- * The search path to pin: the one in force, with pg_temp at its end, lest
+ * The search path to pin: the one in force, with pg_temp moved to its end, lest
  * somebody's temporary table be taken for one of the query's.
  */
 static char *
 pinned_search_path(void)
 {
 	const char *path = GetConfigOption("search_path", false, false);
-	char	   *copy = pstrdup(path);
+	StringInfoData out;
 	List	   *names;
 	ListCell   *lc;
 
-	if (SplitIdentifierString(copy, ',', &names))
+	initStringInfo(&out);
+	if (!SplitIdentifierString(pstrdup(path), ',', &names))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid search_path: \"%s\"", path)));
+	foreach(lc, names)
 	{
-		foreach(lc, names)
-		{
-			if (strcmp(lfirst(lc), "pg_temp") == 0)
-				return pstrdup(path);
-		}
+		if (strcmp(lfirst(lc), "pg_temp") != 0)
+			appendStringInfo(&out, "%s, ",
+							 strcmp(lfirst(lc), "$user") == 0 ? "\"$user\"" :
+							 quote_identifier(lfirst(lc)));
 	}
-	return path[0] == '\0' ? pstrdup("pg_temp") : psprintf("%s, pg_temp", path);
+	appendStringInfoString(&out, "pg_temp");
+	return out.data;
 }
 
 /* Take down the settings of this session. */

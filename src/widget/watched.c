@@ -25,12 +25,19 @@
 #include "widget/catalog.h"
 #include "widget/metacache.h"
 
+#include "access/attmap.h"
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "rewrite/rewriteManip.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
@@ -52,69 +59,147 @@ static List *replaced = NIL;
 typedef struct Load
 {
 	DcWatched  *watched;
-	Relation	source;
-	DcTenantKey *expression_key;
+	Relation	source;			/* whose triggers want to know */
+	Relation	ancestor;		/* the one that the rows are about */
+	AttrMap    *map;			/* its columns to the source's; NULL: the same */
+	DcTenantKey *sql_key;
+	int			hop;			/* for read_moved_row */
+	int			number;
 } Load;
 
 static void
-read_owner(HeapTuple tuple, TupleDesc desc, void *arg)
+read_settings(HeapTuple tuple, TupleDesc desc, void *arg)
 {
 	Load	   *load = arg;
 	MemoryContext old = MemoryContextSwitchTo(load->watched->context);
 	bool		null;
 
-	load->expression_key->owner =
-		DatumGetObjectId(heap_getattr(tuple, DC_WIDGET_OWNER, desc, &null));
-	load->expression_key->settings =
+	load->sql_key->settings =
 		dc_settings_from_array(heap_getattr(tuple, DC_WIDGET_SETTINGS, desc, &null));
 	MemoryContextSwitchTo(old);
 }
 
-static DcTenantKey *
-key_for(Load *load, const DcSourceRow *row)
+/* A column of the ancestor, as the source numbers it. */
+static AttrNumber
+map_column(const Load *load, AttrNumber column)
 {
-	DcWatched  *watched = load->watched;
-	DcTenantKey *key;
+	return load->map == NULL ? column : load->map->attnums[column - 1];
+}
+
+static Node *
+map_expression(const Load *load, Node *expression)
+{
+	bool		whole_row;
+
+	if (load->map == NULL || expression == NULL)
+		return expression;
+	return map_variable_attnos(expression, 1, 0, load->map, InvalidOid, &whole_row);
+}
+
+/* Make room for one more element in an array that is NULL while empty. */
+static void *
+one_more(void *array, int n, Size element)
+{
+	if (array == NULL)
+		return palloc0(element * 4);
+	if (n >= 4 && (n & (n - 1)) == 0)
+		array = repalloc(array, element * n * 2);
+	memset((char *) array + element * n, 0, element);
+	return array;
+}
+
+static DcTenantKey *
+new_key(DcWatched *watched)
+{
+	watched->keys = one_more(watched->keys, watched->nkeys, sizeof(DcTenantKey));
+	return &watched->keys[watched->nkeys++];
+}
+
+/* The bit of a watch; new or, if the watch is known, the one it has. */
+static uint64
+bit_of_watch(DcWatched *watched, uint64 hash, bool *known)
+{
+	int			n;
+
+	for (n = 0; n < watched->nwatches; n++)
+	{
+		if (watched->hashes[n] == hash)
+			break;
+	}
+	*known = n < watched->nwatches;
+	if (!*known)
+	{
+		watched->hashes = one_more(watched->hashes, n, sizeof(uint64));
+		watched->hashes[watched->nwatches++] = hash;
+	}
+	return UINT64CONST(1) << Min(n, DC_WRITER_MAX_WATCHES - 1);
+}
+
+static void
+set_output(DcTenantKey *key, Oid type, MemoryContext context)
+{
 	Oid			output;
 	bool		varlena;
 
-	if (row->key_expression == NULL)
+	getTypeOutputInfo(type, &output, &varlena);
+	fmgr_info_cxt(output, &key->output, context);
+}
+
+/* How the tenant is found by the row's key. */
+static void
+add_key(Load *load, const DcSourceRow *row, uint64 bit)
+{
+	DcWatched  *watched = load->watched;
+	const DcSource *source = &row->source;
+	TupleDesc	desc = RelationGetDescr(load->source);
+	DcTenantKey *key;
+	AttrNumber	column = source->key > 0 ? map_column(load, source->key) : 0;
+
+	/* the same column is looked at once for all watches that need it */
+	for (int i = 0; i < watched->nkeys && column > 0 && source->nhops == 0; i++)
 	{
-		for (int i = 0; i < watched->nkeys; i++)
+		key = &watched->keys[i];
+		if (key->kind == DC_KEY_COLUMN && !key->moves &&
+			key->column == column && key->path.nhops == 0 &&
+			key->hash.fn_oid == source->key_hash &&
+			key->collation == source->collation)
 		{
-			key = &watched->keys[i];
-			if (key->expression == NULL &&
-				key->column == row->source.key &&
-				key->hash.fn_oid == row->source.key_hash &&
-				key->collation == row->source.collation)
-				return key;
+			key->watches |= bit;
+			return;
 		}
 	}
 
-	if (watched->nkeys % 4 == 0)
-		watched->keys = watched->keys == NULL ?
-			palloc(sizeof(DcTenantKey) * 4) :
-			repalloc(watched->keys, sizeof(DcTenantKey) * (watched->nkeys + 4));
-	key = &watched->keys[watched->nkeys++];
-	memset(key, 0, sizeof(*key));
-	key->column = row->source.key;
-	key->collation = row->source.collation;
-	fmgr_info_cxt(row->source.key_hash, &key->hash, watched->context);
-	if (row->key_expression != NULL)
+	key = new_key(watched);
+	key->watches = bit;
+	key->collation = source->collation;
+	fmgr_info_cxt(source->key_hash, &key->hash, watched->context);
+	if (row->key_sql != NULL)
 	{
-		key->expression = pstrdup(row->key_expression);
-		load->expression_key = key;
+		key->kind = DC_KEY_SQL;
+		key->sql = pstrdup(row->key_sql);
+		key->role = row->key_role;
+		load->sql_key = key;
 		dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
-						Int32GetDatum(row->widget), read_owner, load);
+						Int32GetDatum(row->widget), read_settings, load);
+	}
+	else if (source->key_expression != NULL)
+	{
+		key->kind = DC_KEY_EXPRESSION;
+		key->expression = map_expression(load, source->key_expression);
+		key->type = exprType(key->expression);
+		set_output(key, key->type, watched->context);
 	}
 	else
 	{
-		getTypeOutputInfo(TupleDescAttr(RelationGetDescr(load->source),
-										row->source.key - 1)->atttypid,
-						  &output, &varlena);
-		fmgr_info_cxt(output, &key->output, watched->context);
+		key->kind = DC_KEY_COLUMN;
+		key->column = column;
+		key->type = TupleDescAttr(desc, column - 1)->atttypid;
+		dc_path_init(&key->path, source->hops, source->nhops);
+		set_output(key, source->nhops == 0 ? key->type :
+				   get_atttype(source->hops[source->nhops - 1].relid,
+							   source->hops[source->nhops - 1].next),
+				   watched->context);
 	}
-	return key;
 }
 
 static void
@@ -128,16 +213,39 @@ add_column(DcWatched *watched, AttrNumber column, uint64 bit)
 			return;
 		}
 	}
-	if (watched->ncolumns % 8 == 0)
-		watched->columns = watched->columns == NULL ?
-			palloc(sizeof(DcReadColumn) * 8) :
-			repalloc(watched->columns,
-					 sizeof(DcReadColumn) * (watched->ncolumns + 8));
+	watched->columns = one_more(watched->columns, watched->ncolumns,
+								sizeof(DcReadColumn));
 	watched->columns[watched->ncolumns].column = column;
 	watched->columns[watched->ncolumns].watches = bit;
 	watched->ncolumns++;
 }
 
+static void
+add_filter(Load *load, List *conditions, uint64 bit)
+{
+	DcWatched  *watched = load->watched;
+
+	/* the watch that stands for the rest cannot be filtered */
+	if (conditions == NIL ||
+		bit == UINT64CONST(1) << (DC_WRITER_MAX_WATCHES - 1))
+		return;
+	conditions = (List *) map_expression(load, (Node *) conditions);
+	for (int i = 0; i < watched->nfilters; i++)
+	{
+		if (equal(watched->filters[i].conditions, conditions))
+		{
+			watched->filters[i].watches |= bit;
+			return;
+		}
+	}
+	watched->filters = one_more(watched->filters, watched->nfilters,
+								sizeof(DcRowFilter));
+	watched->filters[watched->nfilters].conditions = conditions;
+	watched->filters[watched->nfilters].watches = bit;
+	watched->nfilters++;
+}
+
+/* A row of dashcache.source that is about the ancestor. */
 static void
 read_row(HeapTuple tuple, TupleDesc desc, void *arg)
 {
@@ -145,41 +253,82 @@ read_row(HeapTuple tuple, TupleDesc desc, void *arg)
 	DcWatched  *watched = load->watched;
 	MemoryContext old = MemoryContextSwitchTo(watched->context);
 	DcSourceRow row;
-	uint64		hash;
 	uint64		bit;
+	bool		known;
 
 	dc_catalog_source_row(tuple, desc, &row);
-	hash = dc_catalog_watch_hash(&row);
-	for (int i = 0; i < watched->nwatches; i++)
+	if (row.source.invalidation != DC_INVALIDATION_TTL)
 	{
-		if (watched->hashes[i] == hash)
-			goto done;
+		bit = bit_of_watch(watched, dc_catalog_watch_hash(&row), &known);
+		watched->own |= bit;
+		if (!known)
+		{
+			if (row.source.invalidation == DC_INVALIDATION_ROW)
+				add_key(load, &row, bit);
+			else
+				watched->any_change |= bit;
+			if (row.source.columns.all)
+				watched->any_column |= bit;
+			else
+			{
+				int			column = -1;
+
+				while ((column = bms_next_member(row.source.columns.attnums,
+												 column)) >= 0)
+					add_column(watched, map_column(load, column), bit);
+			}
+			add_filter(load, row.source.filter, bit);
+		}
 	}
-
-	if (watched->nwatches % 8 == 0)
-		watched->hashes = watched->hashes == NULL ?
-			palloc(sizeof(uint64) * 8) :
-			repalloc(watched->hashes, sizeof(uint64) * (watched->nwatches + 8));
-	bit = UINT64CONST(1) << Min(watched->nwatches, DC_WRITER_MAX_WATCHES - 1);
-	watched->hashes[watched->nwatches++] = hash;
-	watched->all |= bit;
-
-	if (row.source.invalidation == DC_INVALIDATION_ROW)
-		key_for(load, &row)->watches |= bit;
-	else
-		watched->any_change |= bit;
-
-	if (row.source.columns.all)
-		watched->any_column |= bit;
-	else
-	{
-		int			column = -1;
-
-		while ((column = bms_next_member(row.source.columns.attnums, column)) >= 0)
-			add_column(watched, column, bit);
-	}
-done:
 	MemoryContextSwitchTo(old);
+}
+
+/* A row of dashcache.source whose path leads over the relation. */
+static void
+read_moved_row(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Load	   *load = arg;
+	DcWatched  *watched = load->watched;
+	MemoryContext old;
+	DcSourceRow row;
+	const DcHop *hop;
+	DcTenantKey *key;
+	uint64		bit;
+	bool		known;
+
+	old = MemoryContextSwitchTo(watched->context);
+	dc_catalog_source_row(tuple, desc, &row);
+	if (row.number == load->number)
+	{
+		hop = &row.source.hops[load->hop];
+		bit = bit_of_watch(watched, dc_catalog_watch_hash(&row), &known);
+		watched->moving |= bit;
+		key = new_key(watched);
+		key->kind = DC_KEY_COLUMN;
+		key->moves = true;
+		key->enforced = hop->enforced;
+		key->watches = bit;
+		key->column = hop->next;
+		key->match = hop->match;
+		key->type = get_atttype(hop->relid, hop->next);
+		dc_path_init(&key->path, hop + 1, row.source.nhops - load->hop - 1);
+		fmgr_info_cxt(row.source.key_hash, &key->hash, watched->context);
+		key->collation = row.source.collation;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static void
+read_hop(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Load	   *load = arg;
+	bool		isnull;
+
+	load->number = DatumGetInt16(heap_getattr(tuple, DC_HOP_NUMBER, desc, &isnull));
+	load->hop = DatumGetInt16(heap_getattr(tuple, DC_HOP_HOP, desc, &isnull));
+	dc_catalog_scan(DC_TABLE_SOURCE, DC_SOURCE_WIDGET, INT4OID,
+					heap_getattr(tuple, DC_HOP_WIDGET, desc, &isnull),
+					read_moved_row, load);
 }
 
 static void
@@ -209,6 +358,25 @@ dc_watched_at_xact(XactEvent event)
 	replaced = NIL;
 }
 
+/* Read what is said about a relation, for the source that is part of it. */
+static void
+read_relation(Load *load, Oid relid)
+{
+	load->map = NULL;
+	if (relid != RelationGetRelid(load->source))
+	{
+		Relation	ancestor = table_open(relid, AccessShareLock);
+		MemoryContext old = MemoryContextSwitchTo(load->watched->context);
+
+		load->map = build_attrmap_by_name_if_req(RelationGetDescr(load->source),
+												 RelationGetDescr(ancestor));
+		MemoryContextSwitchTo(old);
+		table_close(ancestor, NoLock);
+	}
+	dc_catalog_scan(DC_TABLE_SOURCE, DC_SOURCE_RELATION, OIDOID,
+					ObjectIdGetDatum(relid), read_row, load);
+}
+
 /*
  * The watches of a source, which the caller has locked.  Valid until the end
  * of the transaction.
@@ -221,7 +389,9 @@ dc_watched_get(Relation source)
 	WatchedSlot *slot;
 	MemoryContext context;
 	Load		load = {.source = source};
+	MemoryContext old;
 	bool		found;
+	ListCell   *lc;
 
 	if (sources == NULL)
 	{
@@ -245,14 +415,19 @@ dc_watched_get(Relation source)
 	load.watched->context = context;
 	load.watched->relid = relid;
 	load.watched->generation = generation;
-	dc_catalog_scan(DC_TABLE_SOURCE, DC_SOURCE_RELATION, OIDOID,
-					ObjectIdGetDatum(relid), read_row, &load);
+	read_relation(&load, relid);
+	old = MemoryContextSwitchTo(context);
+	load.watched->ancestors = dc_ancestors_of(relid);
+	MemoryContextSwitchTo(old);
+	foreach(lc, load.watched->ancestors)
+		read_relation(&load, lfirst_oid(lc));
+	dc_catalog_scan(DC_TABLE_HOP, DC_HOP_RELATION, OIDOID,
+					ObjectIdGetDatum(relid), read_hop, &load);
 
 	slot = hash_search(sources, &relid, HASH_ENTER, &found);
 	if (found)
 	{
-		MemoryContext old = MemoryContextSwitchTo(CacheMemoryContext);
-
+		old = MemoryContextSwitchTo(CacheMemoryContext);
 		replaced = lappend(replaced, slot->watched);
 		MemoryContextSwitchTo(old);
 	}
@@ -262,7 +437,7 @@ dc_watched_get(Relation source)
 }
 
 /*-------------------------------------------------------------------------
- * Keys that are expressions
+ * Keys that are told by dashcache_watch()
  *-------------------------------------------------------------------------
  */
 
@@ -273,7 +448,7 @@ prepare_key(DcTenantKey *key, Relation source)
 	char	   *sql;
 
 	sql = psprintf("SELECT (%s) FROM (SELECT ($1).*) AS %s",
-				   key->expression,
+				   key->sql,
 				   quote_identifier(RelationGetRelationName(source)));
 	key->plan = SPI_prepare(sql, 1, &type);
 	if (key->plan == NULL || SPI_keepplan(key->plan) != 0)
@@ -288,8 +463,8 @@ prepare_key(DcTenantKey *key, Relation source)
  * connected to by now is what counts for those who read after us.
  */
 bool
-dc_watched_evaluate(DcTenantKey *key, Relation source,
-					HeapTuple row, Datum *tenant)
+dc_watched_evaluate_sql(DcTenantKey *key, Relation source,
+						HeapTuple row, Datum *tenant)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Oid			save_user;
@@ -299,7 +474,7 @@ dc_watched_evaluate(DcTenantKey *key, Relation source,
 	bool		isnull = true;
 
 	GetUserIdAndSecContext(&save_user, &save_context);
-	SetUserIdAndSecContext(key->owner,
+	SetUserIdAndSecContext(key->role,
 						   save_context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 	save_nestlevel = NewGUCNestLevel();
@@ -326,13 +501,7 @@ dc_watched_evaluate(DcTenantKey *key, Relation source,
 
 			*tenant = datumCopy(value, attribute->attbyval, attribute->attlen);
 			if (!OidIsValid(key->output.fn_oid))
-			{
-				Oid			output;
-				bool		varlena;
-
-				getTypeOutputInfo(attribute->atttypid, &output, &varlena);
-				fmgr_info_cxt(output, &key->output, CacheMemoryContext);
-			}
+				set_output(key, attribute->atttypid, CacheMemoryContext);
 			MemoryContextSwitchTo(old);
 		}
 	}

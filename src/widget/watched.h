@@ -11,24 +11,40 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
-#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "utils/rel.h"
+#include "widget/path.h"
 #include "widget/settings.h"
 
-/* A way to find the tenant of a row: a column, or an expression. */
+/* How the value of a key is found in a row. */
+typedef enum DcKeyKind
+{
+	DC_KEY_COLUMN,
+	DC_KEY_EXPRESSION,			/* of the query: harmless, evaluated here */
+	DC_KEY_SQL					/* of dashcache_watch(): a query of its own */
+} DcKeyKind;
+
+/* A way to find the tenant of a row. */
 typedef struct DcTenantKey
 {
+	DcKeyKind	kind;
 	uint64		watches;		/* those that use it */
+	bool		moves;			/* not the row's own watches, but others' */
+	bool		enforced;		/* for these: new rows move nothing */
+
 	AttrNumber	column;
+	AttrNumber	match;			/* for those that move: the column matched */
+	Oid			type;			/* of the value that the path begins with */
+	DcPath		path;			/* no hops: the value is the tenant */
 	FmgrInfo	hash;
 	Oid			collation;
-	FmgrInfo	output;
+	FmgrInfo	output;			/* of the tenant, for the journal */
 
-	/* for an expression: */
-	const char *expression;
-	Oid			owner;
+	Node	   *expression;
+	const char *sql;
+	Oid			role;
 	DcSettings	settings;
 	SPIPlanPtr	plan;
 } DcTenantKey;
@@ -40,29 +56,41 @@ typedef struct DcReadColumn
 	uint64		watches;
 } DcReadColumn;
 
+/* Conditions on a row, and the watches that need not know of rows failing it. */
+typedef struct DcRowFilter
+{
+	List	   *conditions;
+	uint64		watches;
+} DcRowFilter;
+
 /*
- * A source with all its watches.  Sets of watches are bit masks; the last bit
- * stands for all watches that have none of their own.
+ * A source with all its watches, also those of the tables that it is a
+ * partition or a child of.  Sets of watches are bit masks; the last bit stands
+ * for all watches that have none of their own.
  */
 typedef struct DcWatched
 {
 	Oid			relid;			/* hash key */
 	uint64		generation;
+	List	   *ancestors;		/* OIDs of what it is a partition or child of */
 	int			nwatches;
 	uint64	   *hashes;
-	uint64		all;			/* all watches */
+	uint64		own;			/* all but those that it only moves */
+	uint64		moving;			/* watches of others, whose rows it moves */
 	uint64		any_change;		/* those without a key */
 	uint64		any_column;		/* those that read every column */
 	DcTenantKey *keys;
 	int			nkeys;
 	DcReadColumn *columns;
 	int			ncolumns;
+	DcRowFilter *filters;
+	int			nfilters;
 	MemoryContext context;
 } DcWatched;
 
 extern DcWatched *dc_watched_get(Relation source);
-extern bool dc_watched_evaluate(DcTenantKey *key, Relation source,
-								HeapTuple row, Datum *tenant);
+extern bool dc_watched_evaluate_sql(DcTenantKey *key, Relation source,
+									HeapTuple row, Datum *tenant);
 extern void dc_watched_at_xact(XactEvent event);
 
 #endif							/* DASHCACHE_WATCHED_H */

@@ -1,0 +1,354 @@
+/*-------------------------------------------------------------------------
+ *
+ * ddl.c
+ *		When the meaning of a query changes.
+ *
+ * Event triggers look again at the widgets that a command may concern (see
+ * widget/redo.c), in the transaction of the command.  Which ones these are is
+ * decided by what they depend on; where a command does not say what it has
+ * changed, or it could be anything (a type, a policy, a privilege), all are.
+ *
+ * A new object may also take the place of another one in the search path, or
+ * be what a broken widget is waiting for; so a name that widgets use, or any
+ * widget that is broken, counts.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "api/define.h"
+#include "widget/catalog.h"
+#include "widget/redo.h"
+
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "nodes/parsenodes.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+PG_FUNCTION_INFO_V1(dashcache_ddl_begins);
+PG_FUNCTION_INFO_V1(dashcache_ddl_ended);
+PG_FUNCTION_INFO_V1(dashcache_objects_dropped);
+
+/* Which widgets a command concerns. */
+typedef struct Concern
+{
+	bool		all;
+	List	   *certain;		/* OIDs of widgets: their meaning has changed */
+	List	   *possible;		/* to be looked at: it may have */
+} Concern;
+
+static void
+check_called_by_event(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function was not called by an event trigger")));
+}
+
+/* The widgets that a query on our tables returns. */
+static List *
+select_widgets(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	DcCatalogWork work;
+	List	   *widgets = NIL;
+	uint64		n;
+
+	dc_catalog_begin(&work);
+	n = dc_catalog_execute(sql, nargs, types, values, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(caller);
+		bool		isnull;
+
+		widgets = lappend_int(widgets,
+							  DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i],
+														  SPI_tuptable->tupdesc,
+														  1, &isnull)));
+		MemoryContextSwitchTo(old);
+	}
+	dc_catalog_end(&work);
+	return widgets;
+}
+
+static List *
+widgets_on(char kind, Oid object)
+{
+	Oid			types[2] = {CHAROID, OIDOID};
+	Datum		values[2] = {CharGetDatum(kind), ObjectIdGetDatum(object)};
+
+	return select_widgets("SELECT DISTINCT widget FROM dashcache.dependency WHERE kind = $1 AND object = $2",
+						  2, types, values);
+}
+
+/* Widgets that use an object of this name, and those that are broken. */
+static List *
+widgets_by_name(char kind, const char *name)
+{
+	Oid			types[2] = {CHAROID, TEXTOID};
+	Datum		values[2] = {CharGetDatum(kind), CStringGetTextDatum(name)};
+
+	return select_widgets(kind == 'r' ?
+						  "SELECT DISTINCT d.widget FROM dashcache.dependency d"
+						  " JOIN pg_catalog.pg_class c ON c.oid = d.object"
+						  " WHERE d.kind = $1 AND c.relname = $2"
+						  " UNION SELECT id FROM dashcache.widget WHERE problem IS NOT NULL" :
+						  "SELECT DISTINCT d.widget FROM dashcache.dependency d"
+						  " JOIN pg_catalog.pg_proc p ON p.oid = d.object"
+						  " WHERE d.kind = $1 AND p.proname = $2"
+						  " UNION SELECT id FROM dashcache.widget WHERE problem IS NOT NULL",
+						  2, types, values);
+}
+
+static bool
+begins_with(const char *tag, const char *beginning)
+{
+	return strncmp(tag, beginning, strlen(beginning)) == 0;
+}
+
+/* Commands that change neither data nor the meaning of any query. */
+static bool
+is_irrelevant(const char *tag)
+{
+	static const char *const irrelevant[] = {
+		"COMMENT", "SECURITY LABEL", "CREATE INDEX", "CREATE STATISTICS",
+		"ALTER STATISTICS", "CREATE SEQUENCE", "ALTER SEQUENCE",
+		"CREATE TRIGGER", "CREATE SCHEMA", "CREATE PUBLICATION",
+		"ALTER PUBLICATION", "CREATE SUBSCRIPTION", "ALTER SUBSCRIPTION",
+		"CREATE SERVER", "CREATE USER MAPPING", "CREATE FOREIGN DATA WRAPPER",
+		"ALTER DEFAULT PRIVILEGES", "CREATE EVENT TRIGGER", "CREATE TYPE",
+		"CREATE DOMAIN", "CREATE EXTENSION", "CREATE LANGUAGE"
+	};
+
+	for (int i = 0; i < lengthof(irrelevant); i++)
+	{
+		if (strcmp(tag, irrelevant[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+concern_relation(Concern *concern, const char *tag, Oid relid)
+{
+	char		relkind = get_rel_relkind(relid);
+	bool		created = begins_with(tag, "CREATE ") || begins_with(tag, "SELECT INTO");
+	ListCell   *lc;
+
+	if (relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX)
+		relid = IndexGetRelation(relid, true);
+	if (!OidIsValid(relid) || relkind == RELKIND_SEQUENCE ||
+		relkind == RELKIND_COMPOSITE_TYPE)
+		return;
+
+	/* CREATE OR REPLACE VIEW replaces what was there */
+	if (created && relkind != RELKIND_VIEW)
+		concern->possible = list_concat_unique_int(concern->possible,
+												   widgets_on('r', relid));
+	else
+		concern->certain = list_concat_unique_int(concern->certain,
+												  widgets_on('r', relid));
+
+	/* a new partition or child brings rows only if it was attached */
+	foreach(lc, dc_ancestors_of(relid))
+		concern->possible = list_concat_unique_int(concern->possible,
+												   widgets_on('r', lfirst_oid(lc)));
+
+	/* also after a rename or a move to another schema */
+	if (get_rel_name(relid) != NULL)
+		concern->possible = list_concat_unique_int(concern->possible,
+												   widgets_by_name('r', get_rel_name(relid)));
+}
+
+static void
+concern_function(Concern *concern, Oid function)
+{
+	char	   *name = get_func_name(function);
+
+	concern->certain = list_concat_unique_int(concern->certain,
+											  widgets_on('f', function));
+	if (name != NULL)
+		concern->possible = list_concat_unique_int(concern->possible,
+												   widgets_by_name('f', name));
+}
+
+static void
+add_concern(Concern *concern, const char *tag, Oid class, Oid object)
+{
+	if (is_irrelevant(tag))
+		return;
+	if (class == RelationRelationId && OidIsValid(object))
+		concern_relation(concern, tag, object);
+	else if (class == ProcedureRelationId && OidIsValid(object))
+		concern_function(concern, object);
+	else
+		concern->all = true;
+}
+
+/* Look again at the widgets concerned. */
+static void
+redo_concerned(Concern *concern)
+{
+	uint64		version;
+	ListCell   *lc;
+
+	if (concern->all)
+		concern->certain = select_widgets("SELECT id FROM dashcache.widget", 0, NULL, NULL);
+	if (concern->certain == NIL && concern->possible == NIL)
+		return;
+
+	list_sort(concern->certain, list_int_cmp);
+	version = U64FromFullTransactionId(GetTopFullTransactionId());
+	foreach(lc, concern->certain)
+	{
+		if (dc_redo_widget(lfirst_int(lc), version, false))
+			dc_define_outdated(lfirst_int(lc), version);
+	}
+	foreach(lc, list_difference_int(concern->possible, concern->certain))
+	{
+		if (dc_redo_widget(lfirst_int(lc), version, true))
+			dc_define_outdated(lfirst_int(lc), version);
+	}
+}
+
+/* Is there anything to look at? */
+static bool
+have_widgets(void)
+{
+	return OidIsValid(dc_catalog_relid(DC_TABLE_WIDGET)) &&
+		OidIsValid(dc_catalog_relid(DC_TABLE_DEPENDENCY)) &&
+		select_widgets("SELECT id FROM dashcache.widget LIMIT 1", 0, NULL, NULL) != NIL;
+}
+
+/* The rows of a function that tells an event trigger what has happened. */
+static void
+read_event(const char *sql, Concern *concern, bool dropped)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	DcCatalogWork work;
+	uint64		n;
+	char	  **tags;
+	Oid		   *classes;
+	Oid		   *objects;
+
+	dc_catalog_begin(&work);
+	n = dc_catalog_execute(sql, 0, NULL, NULL, NULL);
+	tags = MemoryContextAlloc(caller, sizeof(char *) * Max(n, 1));
+	classes = MemoryContextAlloc(caller, sizeof(Oid) * Max(n, 1));
+	objects = MemoryContextAlloc(caller, sizeof(Oid) * Max(n, 1));
+	for (uint64 i = 0; i < n; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		char	   *tag = SPI_getvalue(row, desc, 1);
+
+		tags[i] = MemoryContextStrdup(caller, tag != NULL ? tag : "");
+		classes[i] = DatumGetObjectId(SPI_getbinval(row, desc, 2, &isnull));
+		if (isnull)
+			classes[i] = InvalidOid;
+		objects[i] = DatumGetObjectId(SPI_getbinval(row, desc, 3, &isnull));
+		if (isnull)
+			objects[i] = InvalidOid;
+	}
+	dc_catalog_end(&work);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		if (!dropped)
+			add_concern(concern, tags[i], classes[i], objects[i]);
+		else if (classes[i] == RelationRelationId)
+			concern->certain = list_concat_unique_int(concern->certain,
+													  widgets_on('r', objects[i]));
+		else if (classes[i] == ProcedureRelationId)
+			concern->certain = list_concat_unique_int(concern->certain,
+													  widgets_on('f', objects[i]));
+		else
+			concern->all = true;
+	}
+}
+
+/*
+ * ON ddl_command_start.  DETACH PARTITION CONCURRENTLY takes its rows away in
+ * a first transaction, and is reported at the end of a second one.
+ */
+Datum
+dashcache_ddl_begins(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *event;
+	AlterTableStmt *statement;
+	Concern		concern = {0};
+	ListCell   *lc;
+
+	check_called_by_event(fcinfo);
+	event = (EventTriggerData *) fcinfo->context;
+	if (!IsA(event->parsetree, AlterTableStmt))
+		PG_RETURN_NULL();
+
+	statement = (AlterTableStmt *) event->parsetree;
+	foreach(lc, statement->cmds)
+	{
+		AlterTableCmd *command = lfirst(lc);
+
+		if (command->subtype == AT_DetachPartition &&
+			((PartitionCmd *) command->def)->concurrent)
+		{
+			Oid			relid = RangeVarGetRelid(statement->relation, NoLock, true);
+
+			if (OidIsValid(relid) && have_widgets())
+				concern.certain = list_concat_unique_int(concern.certain,
+														 widgets_on('r', relid));
+		}
+	}
+	redo_concerned(&concern);
+	PG_RETURN_NULL();
+}
+
+/*
+ * ON ddl_command_end.
+ */
+Datum
+dashcache_ddl_ended(PG_FUNCTION_ARGS)
+{
+	Concern		concern = {0};
+
+	check_called_by_event(fcinfo);
+	if (have_widgets())
+	{
+		read_event("SELECT command_tag, classid, objid FROM pg_catalog.pg_event_trigger_ddl_commands()",
+				   &concern, false);
+		redo_concerned(&concern);
+	}
+	PG_RETURN_NULL();
+}
+
+/*
+ * ON sql_drop.  What belongs to a table is reported at the end of the command,
+ * too, when the table was altered; what was dropped by itself is only here.
+ */
+Datum
+dashcache_objects_dropped(PG_FUNCTION_ARGS)
+{
+	Concern		concern = {0};
+
+	check_called_by_event(fcinfo);
+	if (have_widgets())
+	{
+		read_event("SELECT object_type, classid, objid FROM pg_catalog.pg_event_trigger_dropped_objects()"
+				   " WHERE NOT is_temporary AND (original OR classid IN ("
+				   "  'pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass))"
+				   "  AND object_type NOT IN ('table constraint', 'index', 'default value')",
+				   &concern, true);
+		redo_concerned(&concern);
+	}
+	PG_RETURN_NULL();
+}

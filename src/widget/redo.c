@@ -1,0 +1,219 @@
+/*-------------------------------------------------------------------------
+ *
+ * redo.c
+ *		Looking at a widget again.
+ *
+ * What a query reads depends on the tables, views and functions that it names.
+ * When one of them changes, the widget is analysed again, in the transaction
+ * that changes it, and gets a new version: from the commit on its earlier
+ * entries are not found any more, and after a rollback nothing has happened.
+ * A widget that cannot be analysed any more, or whose sources cannot be
+ * watched, is left with a note of the problem and is computed at each call.
+ *
+ * Locking: see api/define.c; but only sources that are now watched in another
+ * way are locked against writers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "widget/redo.h"
+
+#include "widget/catalog.h"
+#include "widget/install.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/xid8.h"
+
+/* Analyse a query as its owner, under the settings pinned with it. */
+DcAnalysis *
+dc_redo_analysis(Oid owner, const DcSettings *settings, const char *query)
+{
+	int			save_nestlevel = NewGUCNestLevel();
+	Oid			save_user;
+	int			save_context;
+	DcAnalysis *analysis;
+
+	GetUserIdAndSecContext(&save_user, &save_context);
+	if (owner != save_user)
+		SetUserIdAndSecContext(owner,
+							   save_context | SECURITY_LOCAL_USERID_CHANGE |
+							   SECURITY_RESTRICTED_OPERATION);
+	dc_settings_pin(settings);
+	analysis = dc_analyze_query(query);
+	AtEOXact_GUC(false, save_nestlevel);
+	SetUserIdAndSecContext(save_user, save_context);
+	return analysis;
+}
+
+/*
+ * Decide what a widget watches, from its analysis and the overrides: install
+ * the triggers and write the rows, which are returned.
+ */
+List *
+dc_redo_sources(uint32 widget, DcAnalysis *analysis)
+{
+	List	   *rows = dc_install_plan(widget, analysis);
+	DcCatalogWork work;
+
+	dc_install_triggers(rows, dc_install_rows_of(widget));
+	dc_catalog_begin(&work);
+	dc_install_write(widget, rows, analysis);
+	dc_catalog_end(&work);
+	dc_catalog_changed();
+	return rows;
+}
+
+/* Give a widget a new version, and a problem or none. */
+void
+dc_redo_version(uint32 widget, uint64 version, const char *problem)
+{
+	DcCatalogWork work;
+	Oid			types[3] = {INT4OID, XID8OID, TEXTOID};
+	Datum		values[3];
+
+	values[0] = Int32GetDatum(widget);
+	values[1] = UInt64GetDatum(version);
+	values[2] = problem == NULL ? (Datum) 0 : CStringGetTextDatum(problem);
+	dc_catalog_begin(&work);
+	dc_catalog_execute("UPDATE dashcache.widget SET version = $2, problem = $3 WHERE id = $1",
+					   3, types, values, problem == NULL ? "  n" : "   ");
+	dc_catalog_end(&work);
+	dc_catalog_changed();
+}
+
+/* What is needed of a widget's row. */
+typedef struct WidgetRow
+{
+	bool		found;
+	bool		broken;
+	Oid			owner;
+	char	   *query;
+	DcSettings	settings;
+} WidgetRow;
+
+static void
+read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	WidgetRow  *row = arg;
+	bool		isnull;
+
+	row->found = true;
+	row->owner = DatumGetObjectId(heap_getattr(tuple, DC_WIDGET_OWNER, desc, &isnull));
+	row->query = TextDatumGetCString(heap_getattr(tuple, DC_WIDGET_QUERY, desc, &isnull));
+	row->settings = dc_settings_from_array(heap_getattr(tuple, DC_WIDGET_SETTINGS, desc, &isnull));
+	(void) heap_getattr(tuple, DC_WIDGET_PROBLEM, desc, &isnull);
+	row->broken = !isnull;
+}
+
+/* The first trigger of ours that does not fire, as a problem; or NULL. */
+static char *
+trigger_problem(List *rows)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, dc_install_relations(rows))
+	{
+		foreach(lc2, dc_install_family(lfirst_oid(lc)))
+		{
+			if (dc_install_triggers_on(lfirst_oid(lc2)) == DC_TRIGGERS_DISABLED)
+				return psprintf("a trigger on table \"%s\" is disabled",
+								get_rel_name(lfirst_oid(lc2)));
+		}
+	}
+	return NULL;
+}
+
+/* Analyse and write.  May throw. */
+static void
+redo(uint32 widget, const WidgetRow *row, uint64 version, bool if_different,
+	 bool *changed)
+{
+	DcAnalysis *analysis = dc_redo_analysis(row->owner, &row->settings, row->query);
+	List	   *rows = dc_install_plan(widget, analysis);
+	char	   *problem = trigger_problem(rows);
+
+	*changed = !if_different || problem != NULL || row->broken ||
+		!dc_install_same(rows, dc_install_rows_of(widget));
+	if (problem == NULL)
+	{
+		Oid			save_user;
+		int			save_context;
+
+		GetUserIdAndSecContext(&save_user, &save_context);
+		SetUserIdAndSecContext(row->owner,
+							   save_context | SECURITY_LOCAL_USERID_CHANGE);
+		(void) dc_redo_sources(widget, analysis);
+		SetUserIdAndSecContext(save_user, save_context);
+	}
+	if (*changed)
+		dc_redo_version(widget, version, problem);
+}
+
+/*
+ * Look at a widget again.  With "if_different" it keeps its version, and so
+ * its entries, if it turns out to watch the same as before.  Returns whether
+ * it has a new version.
+ */
+bool
+dc_redo_widget(uint32 widget, uint64 version, bool if_different)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	WidgetRow	row = {0};
+	char	   *volatile problem = NULL;
+	volatile bool changed = true;
+
+	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
+					Int32GetDatum(widget), read_widget, &row);
+	if (!row.found)
+		return false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		bool		differs;
+
+		redo(widget, &row, version, if_different, &differs);
+		changed = differs;
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+
+		/* not for us to swallow */
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
+			ReThrowError(error);
+		problem = error->message;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+
+	if (problem != NULL)
+	{
+		dc_redo_version(widget, version, problem);
+		changed = true;
+	}
+	return changed;
+}
