@@ -28,7 +28,6 @@ use warnings;
 
 use File::Temp;
 use IPC::Run;
-use Time::HiRes qw(time);
 
 my $duration = $ENV{DURATION} || 60;
 my $sessions = $ENV{SESSIONS} || 8;
@@ -649,6 +648,12 @@ SELECT stress.read('own writes', :t, 4);
 ROLLBACK;}
 	],);
 
+# The prepared transactions that can be ended: one is listed a little before the
+# session that prepares it has let go of it.
+my $prepared = q{SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'stress %'
+	AND NOT EXISTS (SELECT FROM pg_stat_activity
+		WHERE state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%' || gid || '%')};
+
 # For sessions of their own. The one that ends prepared transactions must not
 # wait for anything that waits for those.
 my %preparing = (
@@ -667,15 +672,15 @@ SELECT stress.read('rc', :t, 4);}
 my %finishing = (
 	commit_or_rollback_prepared => [
 		1,
-		q{SELECT count(*) > :d AS any, min(gid) AS gid, random() < 0.7 AS yes
-FROM (SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'stress %' ORDER BY random() LIMIT 1) g \gset
-\if :any
-\if :yes
+		qq{SELECT count(*) > :d AS any, min(gid) AS gid, random() < 0.7 AS yes
+FROM (SELECT gid FROM ($prepared) p ORDER BY random() LIMIT 1) g \\gset
+\\if :any
+\\if :yes
 COMMIT PREPARED ':gid';
-\else
+\\else
 ROLLBACK PREPARED ':gid';
-\endif
-\endif}
+\\endif
+\\endif}
 	],);
 
 my $work = File::Temp->newdir;
@@ -738,7 +743,7 @@ sub end_prepared
 	psql(
 		join ";\n",
 		map { "ROLLBACK PREPARED '$_'" } split /\n/,
-		psql("SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'stress %'"));
+		psql($prepared));
 	return;
 }
 
@@ -757,7 +762,6 @@ my @runs = (
 	start_pgbench(\%scripts, '-c', $sessions, '-j', 2),
 	start_pgbench(\%preparing, '-c', 2, '--rate=60'),
 	start_pgbench(\%finishing, '-c', 1, '--rate=40'));
-my $end = time + $duration;
 while (grep { $_->{run}->pumpable } @runs)
 {
 	foreach my $run (grep { $_->{run}->pumpable } @runs)
@@ -767,7 +771,7 @@ while (grep { $_->{run}->pumpable } @runs)
 	select undef, undef, undef, 0.1;
 
 	# What is left prepared holds locks that the last transactions wait for.
-	end_prepared() if time > $end + 0.5;
+	end_prepared() unless $runs[-1]{run}->pumpable;
 }
 end_prepared();
 
