@@ -469,6 +469,101 @@ COMMENT ON COLUMN @extschema@.dashcache_changes.at IS 'shortly before the commit
 COMMENT ON COLUMN @extschema@.dashcache_changes.tenant IS 'null: every tenant';
 COMMENT ON COLUMN @extschema@.dashcache_changes.entries_hit IS 'entries that were found outdated by this change, so far';
 
+CREATE FUNCTION @extschema@.dashcache_repair(dashboard text DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dashcache_repair';
+COMMENT ON FUNCTION @extschema@.dashcache_repair(text) IS
+'looks again at the widgets of a dashboard, or of all that the caller owns: finds their sources and installs what is missing';
+
+CREATE FUNCTION @extschema@.dashcache_check(
+	OUT severity text, OUT object text, OUT problem text, OUT fix text)
+RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'error', 'server', s.caching_paused_by,
+		format('ALTER SYSTEM SET shared_preload_libraries = %s; -- and restart the server',
+			concat_ws(', ', NULLIF(current_setting('shared_preload_libraries'), ''), 'dashcache'))
+	FROM @extschema@.dashcache_status s WHERE NOT s.preloaded
+UNION ALL
+	SELECT 'warning', 'server', s.caching_paused_by,
+		COALESCE((SELECT string_agg(format('COMMIT PREPARED %L; -- or ROLLBACK PREPARED', p.gid), E'\n') FROM pg_prepared_xacts p),
+			CASE WHEN s.enabled THEN 'wait' ELSE 'RESET dashcache.enabled' END)
+	FROM @extschema@.dashcache_status s WHERE s.preloaded AND s.caching_paused_by IS NOT NULL
+UNION ALL
+	SELECT 'error', 'event trigger ' || e.name,
+		CASE WHEN t.evtname IS NULL THEN 'it is missing: changes of tables and functions go unnoticed'
+			ELSE 'it is disabled or not ALWAYS: changes of tables and functions go unnoticed' END,
+		CASE WHEN t.evtname IS NULL THEN 'DROP EXTENSION dashcache; CREATE EXTENSION dashcache'
+			ELSE format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', e.name) END
+	FROM unnest(ARRAY['dashcache_ddl_begins', 'dashcache_ddl_ended', 'dashcache_objects_dropped']) e (name)
+	LEFT JOIN pg_event_trigger t ON t.evtname = e.name
+	WHERE t.evtname IS NULL OR t.evtenabled <> 'A'
+UNION ALL
+	SELECT DISTINCT 'error', 'table ' || r.relid::regclass,
+		CASE WHEN g.present < 2 THEN 'a trigger of dashcache is missing'
+			WHEN g.disabled > 0 THEN 'a trigger of dashcache is disabled'
+			ELSE 'a trigger of dashcache does not fire for replicated changes' END,
+		CASE WHEN g.present < 2 THEN format('SELECT %I.dashcache_repair()', x.extnamespace::regnamespace::text)
+			ELSE format('ALTER TABLE %1$s ENABLE ALWAYS TRIGGER dashcache_row, ENABLE ALWAYS TRIGGER dashcache_statement', r.relid::regclass) END
+	FROM dashcache.source s
+	CROSS JOIN LATERAL (
+		WITH RECURSIVE family AS (
+			SELECT s.source AS relid
+			UNION SELECT i.inhrelid FROM pg_inherits i JOIN family f ON i.inhparent = f.relid)
+		SELECT relid FROM family) r
+	JOIN pg_class c ON c.oid = r.relid AND c.relkind IN ('r', 'p')
+	JOIN pg_extension x ON x.extname = 'dashcache'
+	CROSS JOIN LATERAL (
+		SELECT count(*) AS present, count(*) FILTER (WHERE t.tgenabled = 'A') AS always,
+			count(*) FILTER (WHERE t.tgenabled = 'D') AS disabled
+		FROM pg_trigger t
+		WHERE t.tgrelid = r.relid
+			AND t.tgfoid IN ('dashcache.row_changed()'::regprocedure, 'dashcache.statement_begins()'::regprocedure)) g
+	WHERE s.invalidation <> 't' AND (g.present < 2 OR g.always < 2)
+UNION ALL
+	SELECT 'error', format('widget %I of dashboard %I', w.name, w.dashboard),
+		'it is computed at each call: ' || w.problem,
+		format('SELECT %I.dashcache_drop(%L, %L); -- or define it anew', x.extnamespace::regnamespace::text, w.name, w.dashboard)
+	FROM dashcache.widget w JOIN pg_extension x ON x.extname = 'dashcache'
+	WHERE w.problem IS NOT NULL AND w.problem NOT LIKE 'a trigger on table %'
+UNION ALL
+	SELECT 'notice', format('widget %I of dashboard %I', w.name, w.dashboard),
+		format('any change of table %s touches every tenant: %s', s.source::regclass, s.reason),
+		format('SELECT %I.dashcache_watch(%L, %L, ''the tenant of a row'', %L)', x.extnamespace::regnamespace::text,
+			w.name, s.source::regclass, w.dashboard)
+	FROM dashcache.source s JOIN dashcache.widget w ON w.id = s.widget
+	JOIN pg_class c ON c.oid = s.source AND c.relkind IN ('r', 'p')
+	JOIN pg_extension x ON x.extname = 'dashcache'
+	WHERE s.invalidation = 'a' AND s.reason <> 'as told by dashcache_watch()'
+UNION ALL
+	SELECT 'notice', format('widget %I of dashboard %I', w.name, w.dashboard),
+		format('changes of %s go unnoticed until the ttl ends: %s', s.source::regclass, s.reason),
+		format('SELECT %I.dashcache_purge(dashboard => %L, widget => %L); -- after a change', x.extnamespace::regnamespace::text,
+			w.dashboard, w.name)
+	FROM dashcache.source s JOIN dashcache.widget w ON w.id = s.widget
+	JOIN pg_extension x ON x.extname = 'dashcache'
+	WHERE s.invalidation = 't'
+UNION ALL
+	SELECT DISTINCT 'notice', 'table ' || s.source::regclass,
+		format('it is searched by column %I, which no index begins with', a.attname),
+		format('CREATE INDEX ON %s (%I)', s.source::regclass, a.attname)
+	FROM dashcache.source s
+	JOIN pg_attribute a ON a.attrelid = s.source AND a.attnum = s.key
+	WHERE s.invalidation = 'r'
+		AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = s.source AND i.indkey[0] = s.key)
+UNION ALL
+	SELECT 'notice', format('widget %I of dashboard %I', t.widget, t.dashboard),
+		format('it is seldom served from the cache: %s hits, %s misses, %s entries found changed', t.hits, t.misses, t.changes),
+		format('SELECT * FROM %I.dashcache_changes; -- who changes its sources', x.extnamespace::regnamespace::text)
+	FROM @extschema@.dashcache_stats t
+	JOIN pg_extension x ON x.extname = 'dashcache'
+	WHERE t.misses >= 100 AND t.hits < t.misses / 10
+$$;
+COMMENT ON FUNCTION @extschema@.dashcache_check() IS
+'what is amiss, and what to do about it; empty: all is well. severity: error (nothing is cached, or changes may go unnoticed), warning, notice';
+
 --------------------------------------------------------------------------
 -- DDL
 --------------------------------------------------------------------------
@@ -502,7 +597,7 @@ COMMENT ON EVENT TRIGGER dashcache_objects_dropped IS 'part of dashcache';
 -- Privileges
 --------------------------------------------------------------------------
 
-REVOKE ALL ON FUNCTION @extschema@.dashcache_reset_stats() FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.dashcache_reset_stats(), @extschema@.dashcache_check() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes() TO pg_monitor;
@@ -513,4 +608,4 @@ GRANT SELECT ON
 	@extschema@.dashcache_sources,
 	@extschema@.dashcache_changes
 TO pg_monitor;
-GRANT EXECUTE ON FUNCTION @extschema@.dashcache_reset_stats() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION @extschema@.dashcache_reset_stats(), @extschema@.dashcache_check() TO pg_monitor;

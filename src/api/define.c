@@ -54,6 +54,7 @@ PG_FUNCTION_INFO_V1(dashcache_watch);
 PG_FUNCTION_INFO_V1(dashcache_unwatch);
 PG_FUNCTION_INFO_V1(dashcache_grant);
 PG_FUNCTION_INFO_V1(dashcache_revoke);
+PG_FUNCTION_INFO_V1(dashcache_repair);
 
 /*
  * Widgets that this transaction has defined anew or dropped: their earlier
@@ -495,6 +496,11 @@ dashcache_watch(PG_FUNCTION_ARGS)
 	widget = existing_widget(dashboard, name);
 	dc_install_check_source(source);
 	dc_acl_check_source(source);
+	if (tenant != NULL && tenant[strspn(tenant, " \t\r\n")] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("tenant expression must not be empty"),
+				 errhint("Leave it out if any change touches every tenant.")));
 	if (tenant != NULL)
 		dc_install_check_expression(tenant, source, widget);
 
@@ -545,8 +551,9 @@ dashcache_unwatch(PG_FUNCTION_ARGS)
 	if (found == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("widget \"%s\" has no override for table \"%s\"",
-						name, get_rel_name(PG_GETARG_OID(1))),
+				 errmsg("widget \"%s\" has no override for table %s",
+						name, DatumGetCString(DirectFunctionCall1(regclassout,
+																  PG_GETARG_DATUM(1)))),
 				 errhint("dashcache_watch() makes one.")));
 	redo_widget(dashboard, widget);
 	PG_RETURN_VOID();
@@ -602,5 +609,42 @@ dashcache_revoke(PG_FUNCTION_ARGS)
 {
 	change_grant(fcinfo,
 				 "DELETE FROM dashcache.grantee WHERE dashboard = $1 AND role = $2");
+	PG_RETURN_VOID();
+}
+
+/*-------------------------------------------------------------------------
+ * dashcache_repair()
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * dashcache_repair(dashboard)
+ */
+Datum
+dashcache_repair(PG_FUNCTION_ARGS)
+{
+	List	   *names;
+	uint64		version;
+	ListCell   *lc;
+
+	lock_definitions();
+	names = PG_ARGISNULL(0) ? dc_catalog_dashboards() :
+		list_make1(name_argument(fcinfo, 0, "dashboard"));
+	version = own_version();
+	foreach(lc, names)
+	{
+		DcDashboard *dashboard = existing_dashboard(lfirst(lc));
+
+		if (PG_ARGISNULL(0) && !dc_acl_is_owner(dashboard))
+			continue;
+		dc_acl_check_owner(dashboard);
+		for (int i = 0; i < dashboard->nwidgets; i++)
+		{
+			uint32		widget = dashboard->widgets[i].id;
+
+			if (dc_redo_widget(widget, version, false))
+				dc_define_outdated(widget, version);
+		}
+	}
 	PG_RETURN_VOID();
 }

@@ -19,6 +19,7 @@
 #include "utils/datetime.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(dashcache_get_text);
@@ -164,6 +165,26 @@ append_meta(StringInfo out, const Summary *summary)
 					 (unsigned long long) summary->etag);
 }
 
+/* Begin a varlena with room for what the answers took last time. */
+static void
+begin_answer(StringInfo out, const Call *call)
+{
+	Size		size = 256;
+
+	for (int i = 0; i < call->dashboard->nwidgets; i++)
+	{
+		const DcWidget *widget = &call->dashboard->widgets[i];
+
+		if (call->widget == NULL || call->widget == widget)
+			size += widget->size + 2 * NAMEDATALEN;
+	}
+	size = Min(size, MaxAllocSize);
+	out->data = palloc(size);
+	out->maxlen = size;
+	out->len = VARHDRSZ;
+	out->cursor = 0;
+}
+
 /*
  * The answer as one json value.  It is built in place behind the header of a
  * varlena, so that the bytes of a hit are copied once.
@@ -178,11 +199,11 @@ get(FunctionCallInfo fcinfo, Oid tenant_type)
 	Call		call;
 	bool		object;
 	bool		first = true;
+	int			start;
 
 	read_arguments(fcinfo, tenant_type, &call);
 
-	initStringInfo(&out);
-	out.len = VARHDRSZ;
+	begin_answer(&out, &call);
 
 	/* with _meta, a single widget is a member of an object, too */
 	object = call.widget == NULL || with_meta;
@@ -201,7 +222,9 @@ get(FunctionCallInfo fcinfo, Oid tenant_type)
 			appendStringInfoString(&out, widget->json_name);
 			appendStringInfoChar(&out, ':');
 		}
+		start = out.len;
 		dc_fetch(call.dashboard, widget, &call.request, &out, &answer);
+		widget->size = out.len - start;
 		summarize(&summary, &answer, first);
 		first = false;
 	}

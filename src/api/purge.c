@@ -20,6 +20,7 @@
 #include "widget/catalog.h"
 #include "widget/metacache.h"
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -27,6 +28,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/resowner.h"
 
 PG_FUNCTION_INFO_V1(dashcache_purge_text);
 PG_FUNCTION_INFO_V1(dashcache_purge_bigint);
@@ -91,10 +93,55 @@ has_tag(const DcWidget *widget, const char *tag)
 	return false;
 }
 
+/*
+ * The tenant, as the widget's type.  With "lenient" what is no value of that
+ * type is just no tenant of that widget.
+ */
+static bool
+convert_tenant(DcRequest *request, DcWidget *widget, bool lenient, Datum *tenant)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool converted = true;
+
+	if (!lenient || request->tenant_type == widget->tenant_type.type)
+	{
+		*tenant = dc_fetch_tenant(request, widget);
+		return true;
+	}
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		*tenant = dc_fetch_tenant(request, widget);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		int			category;
+
+		MemoryContextSwitchTo(caller);
+		category = ERRCODE_TO_CATEGORY(geterrcode());
+		if (category != ERRCODE_DATA_EXCEPTION &&
+			category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		converted = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	return converted;
+}
+
 static void
 set_tenants(Target *target, DcWidget *widget, const Datum *tenants,
-			int ntenants, Oid type)
+			int ntenants, Oid type, bool lenient)
 {
+	int			n = 0;
+
 	target->ntenants = ntenants;
 	if (ntenants < 0)
 		return;
@@ -107,39 +154,18 @@ set_tenants(Target *target, DcWidget *widget, const Datum *tenants,
 	{
 		DcRequest	request = {.tenant = tenants[i],.tenant_type = type};
 
-		target->values[i] = dc_fetch_tenant(&request, widget);
-		target->lengths[i] = dc_tenant_bytes(&widget->tenant_type,
-											 &target->values[i],
-											 &target->tenants[i]);
-		target->hashes[i] = dc_tenant_hash(&widget->tenant_type,
-										   target->values[i],
-										   target->tenants[i],
-										   target->lengths[i]);
+		if (!convert_tenant(&request, widget, lenient, &target->values[n]))
+			continue;
+		target->lengths[n] = dc_tenant_bytes(&widget->tenant_type,
+											 &target->values[n],
+											 &target->tenants[n]);
+		target->hashes[n] = dc_tenant_hash(&widget->tenant_type,
+										   target->values[n],
+										   target->tenants[n],
+										   target->lengths[n]);
+		n++;
 	}
-}
-
-/* The names of all dashboards. */
-static List *
-all_dashboards(void)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	DcCatalogWork work;
-	List	   *names = NIL;
-	uint64		n;
-
-	dc_catalog_begin(&work);
-	n = dc_catalog_execute("SELECT name FROM dashcache.dashboard", 0, NULL, NULL, NULL);
-	for (uint64 i = 0; i < n; i++)
-	{
-		char	   *name = SPI_getvalue(SPI_tuptable->vals[i],
-										SPI_tuptable->tupdesc, 1);
-		MemoryContext old = MemoryContextSwitchTo(caller);
-
-		names = lappend(names, pstrdup(name));
-		MemoryContextSwitchTo(old);
-	}
-	dc_catalog_end(&work);
-	return names;
+	target->ntenants = n;
 }
 
 /*
@@ -151,7 +177,7 @@ purge(const Datum *tenants, int ntenants, Oid type,
 	  const char *dashboard_name, const char *widget_name, const char *tag)
 {
 	List	   *names = dashboard_name != NULL ?
-	list_make1(unconstify(char *, dashboard_name)) : all_dashboards();
+	list_make1(unconstify(char *, dashboard_name)) : dc_catalog_dashboards();
 	Targets		targets = {NULL, 0};
 	List	   *purged = NIL;
 	ListCell   *lc;
@@ -191,7 +217,8 @@ purge(const Datum *tenants, int ntenants, Oid type,
 			targets.list = targets.list == NULL ? palloc(sizeof(Target)) :
 				repalloc(targets.list, sizeof(Target) * (targets.n + 1));
 			targets.list[targets.n].widget = widget->id;
-			set_tenants(&targets.list[targets.n], widget, tenants, ntenants, type);
+			set_tenants(&targets.list[targets.n], widget, tenants, ntenants, type,
+						dashboard_name == NULL);
 			targets.n++;
 			purged = list_append_unique_ptr(purged, dashboard->name);
 		}

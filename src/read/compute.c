@@ -70,18 +70,18 @@ add_interval(TimestampTz at, const Interval *interval)
 												   IntervalPGetDatum(interval)));
 }
 
-/* The next boundary after "at", given the one before; in the session's zone. */
+/*
+ * The next boundary after "at", in the session's time zone.
+ *
+ * Between two changes of the clocks local time runs evenly, so a boundary is
+ * found by adding the unit to the one before.  A change may jump over it, or
+ * back to the one before, or to an earlier one.
+ */
 static TimestampTz
 next_boundary(DcAlign align, TimestampTz at, TimestampTz before)
 {
 	Interval	one = {0};
-	TimestampTz next;
-	pg_time_t	from = timestamptz_to_time_t(at);
-	pg_time_t	change;
-	long int	offset_before;
-	long int	offset_after;
-	int			is_dst_before;
-	int			is_dst_after;
+	Timestamp	local;
 
 	switch (align)
 	{
@@ -101,20 +101,35 @@ next_boundary(DcAlign align, TimestampTz at, TimestampTz before)
 			one.month = 1;
 			break;
 	}
-	next = add_interval(before, &one);
+	local = DatumGetTimestamp(DirectFunctionCall1(timestamptz_timestamp,
+												  TimestampTzGetDatum(before)));
+	local = DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval,
+												  TimestampGetDatum(local),
+												  IntervalPGetDatum(&one)));
 
-	/* a change of clocks may jump over a boundary, or back to one */
-	if (pg_next_dst_boundary(&from, &offset_before, &is_dst_before, &change,
-							 &offset_after, &is_dst_after,
-							 session_timezone) == 1)
+	for (;;)
 	{
-		TimestampTz changed = time_t_to_timestamptz(change);
+		pg_time_t	from = timestamptz_to_time_t(at);
+		pg_time_t	change;
+		long int	offset;
+		long int	offset_after;
+		int			is_dst;
+		int			is_dst_after;
+		bool		changes;
+		TimestampTz changed;
+		TimestampTz candidate;
 
-		if (changed > at && changed < next &&
-			truncate_to(align, changed) != before)
+		changes = pg_next_dst_boundary(&from, &offset, &is_dst, &change,
+									   &offset_after, &is_dst_after,
+									   session_timezone) == 1;
+		candidate = local - offset * USECS_PER_SEC;
+		changed = changes ? time_t_to_timestamptz(change) : DT_NOEND;
+		if (candidate <= changed)
+			return candidate;
+		if (truncate_to(align, changed) != before)
 			return changed;
+		at = changed;
 	}
-	return next;
 }
 
 /*

@@ -64,17 +64,29 @@ typedef struct Lookup
  *-------------------------------------------------------------------------
  */
 
+static void
+tenant_error_callback(void *arg)
+{
+	errcontext("tenant of dashcache widget \"%s\"", ((DcWidget *) arg)->name);
+}
+
 /* Convert the tenant asked for to a type that its own type is not. */
 static Datum
-convert_tenant(const DcRequest *request, DcTenantType *type)
+convert_tenant(const DcRequest *request, DcWidget *widget)
 {
+	DcTenantType *type = &widget->tenant_type;
+	ErrorContextCallback callback;
 	char	   *literal;
+	Datum		converted;
+
+	callback.callback = tenant_error_callback;
+	callback.arg = widget;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
 
 	switch (request->tenant_type)
 	{
 		case INT8OID:
-			if (type->type == INT4OID)
-				return DirectFunctionCall1(int84, request->tenant);
 			literal = DatumGetCString(DirectFunctionCall1(int8out, request->tenant));
 			break;
 		case UUIDOID:
@@ -84,7 +96,9 @@ convert_tenant(const DcRequest *request, DcTenantType *type)
 			literal = TextDatumGetCString(request->tenant);
 			break;
 	}
-	return InputFunctionCall(&type->input, literal, type->ioparam, -1);
+	converted = InputFunctionCall(&type->input, literal, type->ioparam, -1);
+	error_context_stack = callback.previous;
+	return converted;
 }
 
 /* The tenant asked for, as the type that the widget's query takes. */
@@ -96,7 +110,7 @@ dc_fetch_tenant(DcRequest *request, DcWidget *widget)
 	if (request->converted_type != type->type)
 	{
 		request->converted = request->tenant_type == type->type ?
-			request->tenant : convert_tenant(request, type);
+			request->tenant : convert_tenant(request, widget);
 		request->converted_type = type->type;
 	}
 	return request->converted;
@@ -498,6 +512,11 @@ dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 
 		if (refused != NULL)
 			reason = refused;
+		else
+			ereport(DEBUG1,
+					(errmsg_internal("dashcache fill: widget \"%s\" of dashboard \"%s\", %d bytes",
+									 widget->name, dashboard->name,
+									 out->len - start)));
 	}
 	answer->reason = reason;
 	ereport(DEBUG1,

@@ -391,8 +391,6 @@ dc_store_put(const DcKey *key, const DcContent *content,
 		{
 			/* the use that was made of it says something about the new one */
 			pg_atomic_write_u64(&entry->hits, pg_atomic_read_u64(&old->hits));
-			pg_atomic_write_u64(&entry->last_used_at,
-								pg_atomic_read_u64(&old->last_used_at));
 			dc_store_unlink_locked(partition, old_pointer, old);
 		}
 		link_locked(partition, pointer, entry);

@@ -336,3 +336,27 @@ dc_catalog_changed(void)
 	CacheInvalidateRelcacheByRelid(dc_catalog_relid(DC_TABLE_WIDGET));
 	CommandCounterIncrement();
 }
+
+/* The names of all dashboards. */
+List *
+dc_catalog_dashboards(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	DcCatalogWork work;
+	List	   *names = NIL;
+	uint64		n;
+
+	dc_catalog_begin(&work);
+	n = dc_catalog_execute("SELECT name FROM dashcache.dashboard", 0, NULL, NULL, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		char	   *name = SPI_getvalue(SPI_tuptable->vals[i],
+										SPI_tuptable->tupdesc, 1);
+		MemoryContext old = MemoryContextSwitchTo(caller);
+
+		names = lappend(names, pstrdup(name));
+		MemoryContextSwitchTo(old);
+	}
+	dc_catalog_end(&work);
+	return names;
+}

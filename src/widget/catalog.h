@@ -123,5 +123,6 @@ extern uint64 dc_catalog_execute(const char *sql, int nargs, Oid *types,
 								 Datum *values, const char *nulls);
 extern void dc_catalog_end(DcCatalogWork *work);
 extern void dc_catalog_changed(void);
+extern List *dc_catalog_dashboards(void);
 
 #endif							/* DASHCACHE_CATALOG_H */

@@ -125,7 +125,8 @@ set_override_key(DcSourceRow *row, const char *tenant, Oid tenant_type)
 	else
 	{
 		/* nobody has looked at which columns the expression reads */
-		row->key_sql = psprintf("(%s)::%s", tenant,
+		row->key_sql = psprintf("(%s%s)::%s", tenant,
+								strstr(tenant, "--") != NULL ? "\n" : "",
 								format_type_extended(tenant_type, -1,
 													 FORMAT_TYPE_FORCE_QUALIFY));
 		source->columns.all = true;
@@ -229,7 +230,7 @@ dc_install_check_expression(const char *expression, Oid source,
 	dc_settings_pin(&widget->settings);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	plan = SPI_prepare(psprintf("SELECT ((%s)::%s) FROM (SELECT ($1).*) AS %s",
+	plan = SPI_prepare(psprintf("SELECT ((%s\n)::%s) FROM (SELECT ($1).*) AS %s",
 								expression,
 								format_type_extended(widget->tenant_type.type, -1,
 													 FORMAT_TYPE_FORCE_QUALIFY),

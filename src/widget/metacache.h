@@ -87,6 +87,7 @@ typedef struct DcWidget
 	bool		untracked;		/* reads what no trigger watches, perhaps */
 	DcWatch    *watches;
 	int			nwatches;
+	Size		size;			/* of its latest answer, to make room at once */
 	SPIPlanPtr	plan;			/* of compute.c; NULL: not made yet */
 	DcSharedStats *stats;		/* NULL without shared memory */
 } DcWidget;

@@ -456,6 +456,13 @@ prepare_key(DcTenantKey *key, Relation source)
 			 SPI_result_code_string(SPI_result));
 }
 
+static void
+sql_error_callback(void *arg)
+{
+	errcontext("tenant expression of dashcache_watch() for table \"%s\"",
+			   RelationGetRelationName((Relation) arg));
+}
+
 /*
  * Evaluate a key's expression over a row; false if the result is null.
  *
@@ -467,11 +474,17 @@ dc_watched_evaluate_sql(DcTenantKey *key, Relation source,
 						HeapTuple row, Datum *tenant)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	ErrorContextCallback callback;
 	Oid			save_user;
 	int			save_context;
 	int			save_nestlevel;
 	Datum		argument;
 	bool		isnull = true;
+
+	callback.callback = sql_error_callback;
+	callback.arg = source;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
 
 	GetUserIdAndSecContext(&save_user, &save_context);
 	SetUserIdAndSecContext(key->role,
@@ -510,5 +523,6 @@ dc_watched_evaluate_sql(DcTenantKey *key, Relation source,
 	PopActiveSnapshot();
 	AtEOXact_GUC(false, save_nestlevel);
 	SetUserIdAndSecContext(save_user, save_context);
+	error_context_stack = callback.previous;
 	return !isnull;
 }
