@@ -412,8 +412,8 @@ SELECT x.extversion AS version, s.preloaded, s.enabled, s.in_recovery,
 		WHEN NOT s.enabled THEN 'dashcache.enabled is off'
 		WHEN s.in_recovery THEN 'this server is a standby'
 		WHEN s.waits_for_prepared THEN
-			'transactions from before the first use, that have not ended yet; prepared: '
-			|| COALESCE((SELECT pg_catalog.string_agg(p.gid, ', ') FROM pg_catalog.pg_prepared_xacts p), 'none')
+			'transactions that were prepared before the start: '
+			|| COALESCE((SELECT pg_catalog.string_agg(p.gid, ', ') FROM pg_catalog.pg_prepared_xacts p), 'ended, but not for this snapshot')
 	END AS caching_paused_by
 FROM dashcache.status() s
 CROSS JOIN pg_catalog.pg_extension x

@@ -38,11 +38,12 @@
 #include "consistency/stamp.h"
 #include "mix.h"
 
-#include "access/twophase.h"
 #include "access/xlog.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
 #include "storage/procarray.h"
 
 typedef struct SharedStamps
@@ -267,15 +268,35 @@ dc_xid_widen(TransactionId xid, uint64 next)
 	return next - (uint32) ((uint32) next - xid);
 }
 
+/* The newest of all prepared transactions, as a full ID; 0 if there is none. */
+static uint64
+newest_prepared(void)
+{
+	uint64		next = dc_xid_next();
+	uint64		newest = 0;
+
+	LWLockAcquire(ProcArrayLock, LW_SHARED);
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+	{
+		PGPROC	   *proc = &ProcGlobal->allProcs[i];
+
+		/* a prepared transaction has a process entry and no process */
+		if (proc->pid == 0 && TransactionIdIsValid(proc->xid))
+			newest = Max(newest, dc_xid_widen(proc->xid, next));
+	}
+	LWLockRelease(ProcArrayLock);
+	return newest;
+}
+
 /*
  * The oldest transaction that the stamps know everything about.
  *
  * Shared memory is made anew when the server starts, and what a prepared
  * transaction has announced is gone with the old one, while the transaction
  * itself is not.  So a snapshot that does not see the end of every transaction
- * that was prepared before the start can tell nothing from a stamp.  Where
- * prepared transactions are switched off, none can have survived; else the
- * first to ask takes the next transaction ID, which is later than them all.
+ * that was prepared before the start can tell nothing from a stamp.  They are
+ * all there before the server accepts connections, and who asks first finds
+ * them; that it may find one that was prepared since does no harm.
  */
 uint64
 dc_xid_floor(void)
@@ -284,8 +305,7 @@ dc_xid_floor(void)
 
 	if (unlikely(floor == 0))
 	{
-		uint64		found = max_prepared_xacts == 0 ?
-		FirstNormalTransactionId : dc_xid_next();
+		uint64		found = Max(newest_prepared() + 1, FirstNormalTransactionId);
 
 		if (pg_atomic_compare_exchange_u64(&shared->floor, &floor, found))
 			floor = found;

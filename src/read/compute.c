@@ -28,6 +28,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 /* For the error context. */
@@ -240,6 +241,13 @@ compute_as_owner(DcWidget *widget, Datum tenant, Datum params,
 	Oid			save_user;
 	int			save_context;
 	int			save_nestlevel;
+
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(widget->owner)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the owner of the widget, role with OID %u, does not exist",
+						widget->owner),
+				 errhint("Define the widget again, as another role.")));
 
 	GetUserIdAndSecContext(&save_user, &save_context);
 	SetUserIdAndSecContext(widget->owner,
