@@ -38,7 +38,7 @@
 #include "consistency/stamp.h"
 #include "mix.h"
 
-#include "access/xlog.h"
+#include "access/twophase.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
@@ -276,13 +276,13 @@ newest_prepared(void)
 	uint64		newest = 0;
 
 	LWLockAcquire(ProcArrayLock, LW_SHARED);
-	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+	for (int i = 0; i < max_prepared_xacts; i++)
 	{
-		PGPROC	   *proc = &ProcGlobal->allProcs[i];
+		/* each has a process entry, and no process */
+		TransactionId xid = PreparedXactProcs[i].xid;
 
-		/* a prepared transaction has a process entry and no process */
-		if (proc->pid == 0 && TransactionIdIsValid(proc->xid))
-			newest = Max(newest, dc_xid_widen(proc->xid, next));
+		if (TransactionIdIsValid(xid))
+			newest = Max(newest, dc_xid_widen(xid, next));
 	}
 	LWLockRelease(ProcArrayLock);
 	return newest;
