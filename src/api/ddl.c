@@ -158,10 +158,16 @@ concern_relation(Concern *concern, const char *tag, Oid relid)
 		concern->certain = list_concat_unique_int(concern->certain,
 												  widgets_on('r', relid));
 
-	/* a new partition or child brings rows only if it was attached */
+	/* what is attached to a table brings rows along, unless it is made so */
 	foreach(lc, dc_ancestors_of(relid))
-		concern->possible = list_concat_unique_int(concern->possible,
-												   widgets_on('r', lfirst_oid(lc)));
+	{
+		if (created)
+			concern->possible = list_concat_unique_int(concern->possible,
+													   widgets_on('r', lfirst_oid(lc)));
+		else
+			concern->certain = list_concat_unique_int(concern->certain,
+													  widgets_on('r', lfirst_oid(lc)));
+	}
 
 	/* also after a rename or a move to another schema */
 	if (get_rel_name(relid) != NULL)

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "changes.h"
+#include "compat.h"
 #include "consistency/stamp.h"
 #include "consistency/validity.h"
 #include "guc.h"
@@ -31,6 +32,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lwlock.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/jsonb.h"
@@ -306,6 +308,27 @@ operation_names(uint8 operations)
 }
 
 /*
+ * Has a transaction of the journal committed?  Of one so old that the server
+ * has forgotten how it ended, which is no less than millions of transactions
+ * ago, that is assumed.
+ */
+static bool
+has_committed(uint64 xid)
+{
+	bool		committed = true;
+
+	if (dc_xid_running(xid))
+		return false;
+	LWLockAcquire(XactTruncationLock, LW_SHARED);
+	if (xid + PG_INT32_MAX > dc_xid_next() &&
+		!TransactionIdPrecedes((TransactionId) xid,
+							   DcTransamVariables->oldestClogXid))
+		committed = TransactionIdDidCommit((TransactionId) xid);
+	LWLockRelease(XactTruncationLock);
+	return committed;
+}
+
+/*
  * dashcache.changes() -> (at, source, tenant, operation, xid, entries_hit)
  *
  * The journal has a record of each transaction that was about to commit; only
@@ -329,8 +352,7 @@ dashcache_change_list(PG_FUNCTION_ARGS)
 
 		if (!dc_changes_read(slot, &change, &entries_hit) ||
 			change.database != MyDatabaseId ||
-			dc_xid_running(change.xid) ||
-			!TransactionIdDidCommit((TransactionId) change.xid))
+			!has_committed(change.xid))
 			continue;
 		values[0] = TimestampTzGetDatum(change.at);
 		values[1] = ObjectIdGetDatum(change.source);

@@ -159,26 +159,10 @@ set_lifetime(const DcWidget *widget, DcComputed *computed)
 	}
 }
 
-static void
-prepare_plan(DcWidget *widget)
-{
-	Oid			types[2] = {widget->tenant_type.type, JSONBOID};
-	SPIPlanPtr	plan = SPI_prepare(widget->query, 2, types);
-
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	if (!SPI_is_cursor_plan(plan))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a widget's query must be one SELECT")));
-	if (SPI_keepplan(plan) != 0)
-		elog(ERROR, "SPI_keepplan failed");
-	widget->plan = plan;
-}
-
 /*
- * A table that was dropped may have come to be somebody's temporary one, of
- * the same name.
+ * Where a table was dropped, its name may have come to mean a temporary table
+ * or view of this session, whose functions would run as the widget's owner.
+ * Called before the query is run or planned.
  */
 static void
 check_no_temporary(SPIPlanPtr plan)
@@ -201,6 +185,24 @@ check_no_temporary(SPIPlanPtr plan)
 }
 
 static void
+prepare_plan(DcWidget *widget)
+{
+	Oid			types[2] = {widget->tenant_type.type, JSONBOID};
+	SPIPlanPtr	plan = SPI_prepare(widget->query, 2, types);
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	if (!SPI_is_cursor_plan(plan))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a widget's query must be one SELECT")));
+	check_no_temporary(plan);
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+	widget->plan = plan;
+}
+
+static void
 run_query(DcWidget *widget, Datum tenant, Datum params, StringInfo out)
 {
 	ParamListInfo list = makeParamList(2);
@@ -217,6 +219,12 @@ run_query(DcWidget *widget, Datum tenant, Datum params, StringInfo out)
 	list->params[1].pflags = PARAM_FLAG_CONST;
 	list->params[1].ptype = JSONBOID;
 
+	/* a plan that is no longer valid is made anew, to be checked anew */
+	if (widget->plan != NULL && !SPI_plan_is_valid(widget->plan))
+	{
+		SPI_freeplan(widget->plan);
+		widget->plan = NULL;
+	}
 	if (widget->plan == NULL)
 		prepare_plan(widget);
 
@@ -229,7 +237,6 @@ run_query(DcWidget *widget, Datum tenant, Datum params, StringInfo out)
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan_extended failed: %s",
 			 SPI_result_code_string(result));
-	check_no_temporary(widget->plan);
 	dc_json_finish(receiver);
 	receiver->rDestroy(receiver);
 }

@@ -17,7 +17,7 @@
  * the entry invalid for the snapshots that see it, before or after the entry
  * is stored.
  *
- * Locking: none of its own.
+ * Locking: in REPEATABLE READ, the sources in ACCESS SHARE mode.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,6 +41,7 @@
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -303,6 +304,21 @@ count_changed(DcWidget *widget, Datum tenant, const DcCulprit *culprit)
 }
 
 /*
+ * Lock the sources as the query would.
+ *
+ * TRUNCATE empties a table for older snapshots, too.  Who has queried the table
+ * makes it wait until the end of his transaction; who is served from the cache
+ * has to do the same, lest a later query in the same snapshot, which lives on
+ * in REPEATABLE READ, find another answer.
+ */
+static void
+lock_sources(const DcWidget *widget)
+{
+	for (int i = 0; i < widget->nwatches; i++)
+		LockRelationOid(widget->watches[i].relid, AccessShareLock);
+}
+
+/*
  * Should there be an entry for a tenant that is spelled differently but equal,
  * let the key be that one.
  */
@@ -481,6 +497,8 @@ dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 		if (widget->tenant_type.by_equality)
 			use_alias(&widget->tenant_type, &lookup);
 
+		if (IsolationUsesXactSnapshot())
+			lock_sources(widget);
 		reason = request->refresh ? "refresh" :
 			try_cache(widget, &lookup, out, answer);
 		if (reason == NULL)

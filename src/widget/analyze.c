@@ -26,6 +26,7 @@
 #include "parser/analyze.h"
 #include "parser/parser.h"
 #include "rewrite/rewriteHandler.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 /* The query under analysis, for the error context. */
@@ -157,6 +158,11 @@ parse_query(const char *query, Oid *tenant_type)
 				(errcode(ERRCODE_INDETERMINATE_DATATYPE),
 				 errmsg("could not determine data type of parameter $1"),
 				 errhint("Cast it, as in \"$1::bigint\".")));
+	if (get_typtype(types[0]) == TYPTYPE_PSEUDO)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDETERMINATE_DATATYPE),
+				 errmsg("parameter $1 has pseudo-type %s", format_type_be(types[0])),
+				 errhint("Cast it to the type of the tenant.")));
 	*tenant_type = types[0];
 	return parsed;
 }

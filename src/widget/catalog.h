@@ -78,6 +78,13 @@ enum
 	DC_HOP_HOP
 };
 
+enum
+{
+	DC_DEPENDENCY_WIDGET = 1,
+	DC_DEPENDENCY_KIND,
+	DC_DEPENDENCY_OBJECT
+};
+
 typedef enum DcTable
 {
 	DC_TABLE_DASHBOARD,

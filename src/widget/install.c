@@ -607,7 +607,9 @@ dc_install_remove_unused(List *relids)
 		Oid			relid = lfirst_oid(lc);
 		List	   *family;
 
-		if (is_needed(relid) || !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		if (is_needed(relid) ||
+			!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) ||
+			!can_have_triggers(relid))
 			continue;
 		family = find_all_inheritors(relid, AccessExclusiveLock, NULL);
 		foreach(lc2, family)

@@ -134,6 +134,30 @@ trigger_problem(List *rows)
 	return NULL;
 }
 
+static void
+add_relation(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	List	  **relations = arg;
+	bool		isnull;
+
+	if (DatumGetChar(heap_getattr(tuple, DC_DEPENDENCY_KIND, desc, &isnull)) == 'r')
+		*relations = lappend_oid(*relations,
+								 DatumGetObjectId(heap_getattr(tuple,
+															   DC_DEPENDENCY_OBJECT,
+															   desc, &isnull)));
+}
+
+/* The relations that a widget depends on, and their partitions. */
+static List *
+relations_of(uint32 widget)
+{
+	List	   *relations = NIL;
+
+	dc_catalog_scan(DC_TABLE_DEPENDENCY, DC_DEPENDENCY_WIDGET, INT4OID,
+					Int32GetDatum(widget), add_relation, &relations);
+	return relations;
+}
+
 /* Analyse and write.  May throw. */
 static void
 redo(uint32 widget, const WidgetRow *row, uint64 version, bool if_different,
@@ -149,11 +173,15 @@ redo(uint32 widget, const WidgetRow *row, uint64 version, bool if_different,
 	{
 		Oid			save_user;
 		int			save_context;
+		List	   *before;
 
 		GetUserIdAndSecContext(&save_user, &save_context);
 		SetUserIdAndSecContext(row->owner,
 							   save_context | SECURITY_LOCAL_USERID_CHANGE);
+		before = relations_of(widget);
 		(void) dc_redo_sources(widget, analysis);
+		/* a partition that was detached, say, needs its triggers no more */
+		dc_install_remove_unused(list_difference_oid(before, relations_of(widget)));
 		SetUserIdAndSecContext(save_user, save_context);
 	}
 	if (*changed)
