@@ -10,7 +10,7 @@ PG_CONFIG ?= pg_config
 # These targets work before PostgreSQL is there (they install what is missing),
 # so they do without PGXS. They also run as root, in a directory of their own.
 TOOLS = check check-layers check-format check-regress check-isolation check-tap \
-	demo stress bench indent typedefs help
+	demo stress fuzz bench indent typedefs help
 
 ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 
@@ -19,7 +19,7 @@ ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 
 # Read by the scripts; "make help" says what they do.
 export PG_CONFIG COPT ASSERT REGRESS ISOLATION PROVE_TESTS JOBS KEEP ACCEPT
-export DURATION SESSIONS
+export DURATION SESSIONS SEED ROUND ROUNDS STEPS DIFFS SHRINK VERBOSE
 
 check:
 	@test/tools/check layers format regress isolation tap
@@ -39,6 +39,9 @@ demo:
 
 stress:
 	@test/tools/throwaway test/tools/with-server -c test/dashcache.conf perl test/stress.pl
+
+fuzz:
+	@test/tools/throwaway test/tools/with-server -c test/dashcache.conf perl test/fuzz.pl
 
 bench:
 	@test/tools/throwaway test/tools/with-server -c test/bench/server.conf test/bench/run
@@ -65,11 +68,12 @@ help:
 #> make check-isolation     ISOLATION="name ..."   only these of test/isolation/specs
 #> make check-tap           PROVE_TESTS="test/t/010_name.pl ..."  JOBS=n at a time
 #> make stress              DURATION=seconds SESSIONS=n
+#> make fuzz                DURATION=seconds SEED=n ROUND=n
 #> make bench               measure
 #> make indent              format the C sources in place, after
 #> make typedefs            which writes src/typedefs.list anew
 #>
-#> For check, demo, stress and bench: PG_CONFIG=path, COPT=flags for the compiler,
+#> For check, demo, stress, fuzz and bench: PG_CONFIG=path, COPT=flags for the compiler,
 #> ASSERT=1 to build with assertions, KEEP=1 to keep the directory they work in,
 #> ACCEPT=1 to make the output of regress and isolation the expected one.
 
