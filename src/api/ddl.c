@@ -20,10 +20,12 @@
 #include "widget/catalog.h"
 #include "widget/redo.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
@@ -31,7 +33,9 @@
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
+#include "utils/catcache.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(dashcache_ddl_begins);
 PG_FUNCTION_INFO_V1(dashcache_ddl_ended);
@@ -170,9 +174,24 @@ concern_relation(Concern *concern, const char *tag, Oid relid)
 	}
 
 	/* also after a rename or a move to another schema */
-	if (get_rel_name(relid) != NULL)
-		concern->possible = list_concat_unique_int(concern->possible,
-												   widgets_by_name('r', get_rel_name(relid)));
+	if (get_rel_name(relid) != NULL &&
+		get_rel_persistence(relid) != RELPERSISTENCE_TEMP)
+		concern->certain = list_concat_unique_int(concern->certain,
+												  widgets_by_name('r', get_rel_name(relid)));
+}
+
+/* Is there a function of the server's own of this name? */
+static bool
+is_builtin_name(const char *name)
+{
+	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(name));
+	bool		found = false;
+
+	for (int i = 0; i < list->n_members; i++)
+		found |= ((Form_pg_proc) GETSTRUCT(&list->members[i]->tuple))->pronamespace ==
+			PG_CATALOG_NAMESPACE;
+	ReleaseSysCacheList(list);
+	return found;
 }
 
 static void
@@ -180,11 +199,17 @@ concern_function(Concern *concern, Oid function)
 {
 	char	   *name = get_func_name(function);
 
+	/* functions call each other, which nobody can see */
 	concern->certain = list_concat_unique_int(concern->certain,
-											  widgets_on('f', function));
-	if (name != NULL)
-		concern->possible = list_concat_unique_int(concern->possible,
-												   widgets_by_name('f', name));
+											  widgets_on('f', InvalidOid));
+
+	/* one of the same name may be a better match for the same arguments */
+	if (name == NULL)
+		return;
+	if (is_builtin_name(name))
+		concern->all = true;
+	concern->certain = list_concat_unique_int(concern->certain,
+											  widgets_by_name('f', name));
 }
 
 static void
@@ -217,12 +242,12 @@ redo_concerned(Concern *concern)
 	foreach(lc, concern->certain)
 	{
 		if (dc_redo_widget(lfirst_int(lc), version, false))
-			dc_define_outdated(lfirst_int(lc), version);
+			dc_define_outdated(lfirst_int(lc), version, false);
 	}
 	foreach(lc, list_difference_int(concern->possible, concern->certain))
 	{
 		if (dc_redo_widget(lfirst_int(lc), version, true))
-			dc_define_outdated(lfirst_int(lc), version);
+			dc_define_outdated(lfirst_int(lc), version, false);
 	}
 }
 
@@ -277,7 +302,7 @@ read_event(const char *sql, Concern *concern, bool dropped)
 													  widgets_on('r', objects[i]));
 		else if (classes[i] == ProcedureRelationId)
 			concern->certain = list_concat_unique_int(concern->certain,
-													  widgets_on('f', objects[i]));
+													  widgets_on('f', InvalidOid));
 		else
 			concern->all = true;
 	}

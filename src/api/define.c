@@ -64,6 +64,7 @@ typedef struct Outdated
 {
 	uint32		widget;
 	uint64		version;		/* of the definition that stays; 0: none */
+	bool		counters;		/* its counters begin anew, or end */
 	int			level;			/* nesting of the transaction that did it */
 	struct Outdated *next;
 } Outdated;
@@ -91,7 +92,7 @@ dc_define_at_xact(XactEvent event)
 		for (Outdated *which = outdated; which != NULL; which = which->next)
 		{
 			(void) dc_store_remove(is_outdated, which);
-			if (which->version == 0)
+			if (which->counters)
 				dc_stats_release(MyDatabaseId, which->widget);
 		}
 	}
@@ -120,15 +121,19 @@ dc_define_at_subxact(SubXactEvent event)
 	}
 }
 
-/* Have the entries of other versions dropped at the commit. */
+/*
+ * Have the entries of other versions dropped at the commit, and, with
+ * "counters", the widget's counters given back.
+ */
 void
-dc_define_outdated(uint32 widget, uint64 version)
+dc_define_outdated(uint32 widget, uint64 version, bool counters)
 {
 	Outdated   *which = MemoryContextAlloc(TopTransactionContext,
 										   sizeof(Outdated));
 
 	which->widget = widget;
 	which->version = version;
+	which->counters = counters;
 	which->level = GetCurrentTransactionNestLevel();
 	which->next = outdated;
 	outdated = which;
@@ -390,7 +395,8 @@ dashcache_define(PG_FUNCTION_ARGS)
 		dc_acl_check_source(lfirst_oid(lc));
 	dc_describe_widget(name, dashboard_name, analysis, rows);
 	dc_install_remove_unused(old_sources);
-	dc_define_outdated(id, version);
+	/* the ID may have been another widget's, before DROP EXTENSION */
+	dc_define_outdated(id, version, old == NULL);
 	PG_RETURN_VOID();
 }
 
@@ -428,7 +434,7 @@ dashcache_drop(PG_FUNCTION_ARGS)
 		{
 			sources = list_concat_unique_oid(sources,
 											 dc_install_sources_of(each->id));
-			dc_define_outdated(each->id, 0);
+			dc_define_outdated(each->id, 0, true);
 		}
 	}
 
@@ -465,7 +471,7 @@ redo_widget(DcDashboard *dashboard, DcWidget *widget)
 	dc_describe_widget(widget->name, dashboard->name, analysis,
 					   dc_redo_sources(widget->id, analysis));
 	dc_install_remove_unused(old_sources);
-	dc_define_outdated(widget->id, version);
+	dc_define_outdated(widget->id, version, false);
 }
 
 /*
@@ -643,7 +649,7 @@ dashcache_repair(PG_FUNCTION_ARGS)
 			uint32		widget = dashboard->widgets[i].id;
 
 			if (dc_redo_widget(widget, version, false))
-				dc_define_outdated(widget, version);
+				dc_define_outdated(widget, version, false);
 		}
 	}
 	PG_RETURN_VOID();

@@ -81,7 +81,8 @@ look_up(Relation relation, TriggerState *state)
 									 state->watched->generation,
 									 state->watched->nwatches,
 									 state->watched->hashes,
-									 state->watched->moving);
+									 state->watched->moving,
+									 state->watched->move_rounds);
 	dc_writer_writes(RelationGetRelid(relation));
 	foreach(lc, state->watched->ancestors)
 		dc_writer_writes(lfirst_oid(lc));

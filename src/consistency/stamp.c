@@ -24,7 +24,11 @@
  * the new tenant with DC_WRITER_MOVES, and whoever first sees that writer as
  * ended takes note of the next transaction ID at that moment: every writer
  * that may have missed the move has a lower one.  Until they have all ended,
- * nothing is stored for that tenant ("unsettled").
+ * nothing is stored for that tenant ("unsettled").  Among those that have missed
+ * the move may be one that has itself moved a row nearer to the beginning of
+ * the path, and has so been missed by others in turn, which may be running by
+ * then.  So for each hop between the moved row and the beginning there is one
+ * more round: when the bound has been passed, it is set anew.
  *
  * Locking: a spinlock in each stamp, held for the copying of a dozen words.
  * dc_stamp_push() asks whether the dropped writer still runs, which may take
@@ -51,6 +55,7 @@ typedef struct SharedStamps
 	/* see dc_xid_floor(); 0: not known yet */
 	pg_atomic_uint64 floor;
 	uint32		nstamps;		/* a power of two; set at start */
+	char		pad[PG_CACHE_LINE_SIZE - 16];
 	DcSharedStamp stamps[FLEXIBLE_ARRAY_MEMBER];
 } SharedStamps;
 
@@ -170,7 +175,10 @@ dc_stamp_push(uint32 stamp_number, uint64 writer)
 		if (dropped == 0 || dropped == asked)
 		{
 			if (dropped != 0 && (*slot & DC_WRITER_MOVES))
+			{
 				stamp->moving = Max(stamp->moving, dropped);
+				stamp->rounds = Max(stamp->rounds, DC_WRITER_ROUNDS(*slot));
+			}
 			if (dropped == 0)
 				;
 			else if (ended)
@@ -216,6 +224,7 @@ dc_stamp_read(uint32 stamp_number, DcStamp *copy)
 	copy->ended_before = stamp->ended_before;
 	copy->unsettled = stamp->unsettled;
 	copy->moving = stamp->moving;
+	copy->rounds = stamp->rounds;
 	memcpy(copy->ring, stamp->ring, sizeof(copy->ring));
 	SpinLockRelease(&stamp->mutex);
 }
@@ -235,11 +244,28 @@ dc_stamp_settle(uint32 stamp_number, uint64 writer)
 	for (int i = 0; i < DC_STAMP_RING; i++)
 	{
 		if (stamp->ring[i] == writer)
-			stamp->ring[i] &= ~DC_WRITER_MOVES;
+			stamp->ring[i] &= ~DC_WRITER_MOVE(3);
 	}
+	stamp->rounds = Max(stamp->rounds, DC_WRITER_ROUNDS(writer));
 	if (stamp->moving == writer)
 		stamp->moving = 0;
 	stamp->unsettled = Max(stamp->unsettled, next - 1);
+	SpinLockRelease(&stamp->mutex);
+}
+
+/* The bound has been passed, and there is one more round to go. */
+void
+dc_stamp_next_round(uint32 stamp_number, uint64 passed)
+{
+	DcSharedStamp *stamp = &shared->stamps[stamp_number];
+	uint64		next = dc_xid_next();
+
+	SpinLockAcquire(&stamp->mutex);
+	if (stamp->rounds > 0 && stamp->unsettled == passed)
+	{
+		stamp->rounds--;
+		stamp->unsettled = next - 1;
+	}
 	SpinLockRelease(&stamp->mutex);
 }
 

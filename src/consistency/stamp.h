@@ -25,11 +25,15 @@
  */
 #define DC_WRITER_UNVERSIONED UINT64CONST(0x8000000000000000)
 
-/* Marks a writer that has moved rows of others to the tenant: see stamp.c. */
+/*
+ * Marks a writer that has moved rows of others to the tenant, with the number
+ * of further rounds of waiting that takes (0 to 3): see "Moves" in stamp.c.
+ */
 #define DC_WRITER_MOVES UINT64CONST(0x4000000000000000)
+#define DC_WRITER_MOVE(rounds) (DC_WRITER_MOVES | ((uint64) (rounds) << 60))
+#define DC_WRITER_ROUNDS(writer) ((int) ((writer) >> 60) & 3)
 
-#define DC_WRITER_XID(writer) \
-	((writer) & ~(DC_WRITER_UNVERSIONED | DC_WRITER_MOVES))
+#define DC_WRITER_XID(writer) ((writer) & UINT64CONST(0x0FFFFFFFFFFFFFFF))
 
 /*
  * A stamp.  "version" counts the pushes; push number n (from 0) stands in
@@ -40,6 +44,9 @@ typedef struct DcSharedStamp
 {
 	pg_atomic_uint64 version;
 	slock_t		mutex;
+
+	/* how often "unsettled" is to be set anew when it has been passed */
+	uint8		rounds;
 
 	/* the newest writer that left the ring after it had ended, ... */
 	uint64		ended;
@@ -61,6 +68,7 @@ typedef struct DcStamp
 	uint64		ended_before;
 	uint64		unsettled;
 	uint64		moving;
+	int			rounds;
 	uint64		ring[DC_STAMP_RING];
 } DcStamp;
 
@@ -75,6 +83,7 @@ extern void dc_stamp_push(uint32 stamp, uint64 writer);
 extern uint64 dc_stamp_version(uint32 stamp);
 extern void dc_stamp_read(uint32 stamp, DcStamp *copy);
 extern void dc_stamp_settle(uint32 stamp, uint64 writer);
+extern void dc_stamp_next_round(uint32 stamp, uint64 passed);
 
 extern uint64 dc_xid_next(void);
 extern uint64 dc_xid_widen(TransactionId xid, uint64 next);

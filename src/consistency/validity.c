@@ -180,6 +180,11 @@ again:
 		dc_stamp_settle(stamp_number, stamp.moving);
 		goto again;
 	}
+	if (stamp.rounds > 0)
+	{
+		dc_stamp_next_round(stamp_number, stamp.unsettled);
+		goto again;
+	}
 
 	dropped = stamp.version > DC_STAMP_RING ? stamp.version - DC_STAMP_RING : 0;
 	if (dropped > 0 && !sees_dropped(snapshot, &stamp))

@@ -99,7 +99,8 @@ get_writer(void)
  */
 DcWriterSource *
 dc_writer_source(Oid relid, uint64 generation,
-				 int nwatches, const uint64 *watches, uint64 moving)
+				 int nwatches, const uint64 *watches,
+				 uint64 moving, int move_rounds)
 {
 	Writer	   *w = get_writer();
 	DcWriterSource *source;
@@ -116,6 +117,7 @@ dc_writer_source(Oid relid, uint64 generation,
 	source->generation = generation;
 	source->nwatches = nwatches;
 	source->moving = moving;
+	source->move_marks = DC_WRITER_MOVE(move_rounds);
 	source->watches = MemoryContextAlloc(w->context,
 										 sizeof(uint64) * Max(nwatches, 1));
 	memcpy(source->watches, watches, sizeof(uint64) * nwatches);
@@ -246,13 +248,6 @@ dc_writer_keep_text(const char *text)
 	return MemoryContextStrdup(writer->context, text);
 }
 
-/* Has this transaction begun to write to any source? */
-bool
-dc_writer_active(void)
-{
-	return writer != NULL;
-}
-
 /*
  * Note that a statement of this transaction writes to a relation, which may be
  * a parent or a partition of the one that a widget reads.
@@ -315,7 +310,7 @@ announce_touch(const DcTouch *touch, uint64 xid)
 		if (watches & bit)
 			dc_stamp_push(dc_stamp_of_tenant(source->watches[i],
 											 touch->tenant_hash),
-						  xid | (source->moving & bit ? DC_WRITER_MOVES : 0));
+						  xid | (source->moving & bit ? source->move_marks : 0));
 	}
 	if ((watches & ~source->moving) != 0 && touch->tenant != NULL)
 		tell_journal(source, xid, touch->operations, false,
@@ -332,7 +327,7 @@ announce_every_tenant(const DcWriterSource *source, uint64 xid)
 		if (source->every_tenant & bit)
 			dc_stamp_push(dc_stamp_of_all(source->watches[i]),
 						  xid | (source->unversioned ? DC_WRITER_UNVERSIONED : 0) |
-						  (source->moving & bit ? DC_WRITER_MOVES : 0));
+						  (source->moving & bit ? source->move_marks : 0));
 	}
 	tell_journal(source, xid, source->every_tenant_operations, true, 0, NULL);
 }

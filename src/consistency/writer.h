@@ -27,6 +27,7 @@ typedef struct DcWriterSource
 	int			nwatches;
 	uint64	   *watches;
 	uint64		moving;			/* watches of others, whose rows it moves */
+	uint64		move_marks;		/* DC_WRITER_MOVE() for these */
 
 	/* watches all of whose tenants are touched; and how */
 	uint64		every_tenant;
@@ -55,7 +56,7 @@ typedef struct DcTouch
 
 extern DcWriterSource *dc_writer_source(Oid relid, uint64 generation,
 										int nwatches, const uint64 *watches,
-										uint64 moving);
+										uint64 moving, int move_rounds);
 extern DcTouch *dc_writer_touch_slow(DcWriterSource *source, uint32 tenant_hash,
 									 uint64 watches, uint8 operation);
 extern void dc_writer_touch_all(DcWriterSource *source, uint64 watches,
@@ -63,7 +64,6 @@ extern void dc_writer_touch_all(DcWriterSource *source, uint64 watches,
 extern bool dc_writer_wants_tenant(void);
 extern char *dc_writer_keep_text(const char *text);
 extern void dc_writer_writes(Oid relid);
-extern bool dc_writer_active(void);
 extern bool dc_writer_wrote(Oid relid);
 
 extern void dc_writer_at_xact(XactEvent event);

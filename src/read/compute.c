@@ -72,11 +72,12 @@ add_interval(TimestampTz at, const Interval *interval)
 }
 
 /*
- * The next boundary after "at", in the session's time zone.
+ * The next boundary after "at", in the session's time zone, given the one
+ * before.
  *
- * Between two changes of the clocks local time runs evenly, so a boundary is
- * found by adding the unit to the one before.  A change may jump over it, or
- * back to the one before, or to an earlier one.
+ * Minutes and hours last what they last.  Days and more end at a local time,
+ * and between two changes of the clocks local time runs evenly.  A change may
+ * jump over the boundary, back to the one before, or to an earlier one.
  */
 static TimestampTz
 next_boundary(DcAlign align, TimestampTz at, TimestampTz before)
@@ -86,12 +87,6 @@ next_boundary(DcAlign align, TimestampTz at, TimestampTz before)
 
 	switch (align)
 	{
-		case DC_ALIGN_MINUTE:
-			one.time = USECS_PER_MINUTE;
-			break;
-		case DC_ALIGN_HOUR:
-			one.time = USECS_PER_HOUR;
-			break;
 		case DC_ALIGN_DAY:
 			one.day = 1;
 			break;
@@ -116,16 +111,22 @@ next_boundary(DcAlign align, TimestampTz at, TimestampTz before)
 		long int	offset_after;
 		int			is_dst;
 		int			is_dst_after;
-		bool		changes;
-		TimestampTz changed;
+		TimestampTz changed = DT_NOEND;
 		TimestampTz candidate;
 
-		changes = pg_next_dst_boundary(&from, &offset, &is_dst, &change,
-									   &offset_after, &is_dst_after,
-									   session_timezone) == 1;
-		candidate = local - offset * USECS_PER_SEC;
-		changed = changes ? time_t_to_timestamptz(change) : DT_NOEND;
-		if (candidate <= changed)
+		if (pg_next_dst_boundary(&from, &offset, &is_dst, &change,
+								 &offset_after, &is_dst_after,
+								 session_timezone) == 1)
+			changed = time_t_to_timestamptz(change);
+
+		if (align == DC_ALIGN_MINUTE)
+			candidate = before + USECS_PER_MINUTE;
+		else if (align == DC_ALIGN_HOUR)
+			candidate = before + USECS_PER_HOUR;
+		else
+			candidate = local - offset * USECS_PER_SEC;
+
+		if (candidate < changed)
 			return candidate;
 		if (truncate_to(align, changed) != before)
 			return changed;

@@ -231,9 +231,11 @@ has_own_writes(const DcWidget *widget)
 	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
 		return true;
 
-	for (int i = 0; i < widget->nwatches && dc_writer_active(); i++)
+	/* A statement on a parent fires no statement trigger of its partitions. */
+	for (int i = 0; i < widget->nwatches; i++)
 	{
-		if (dc_writer_wrote(widget->watches[i].relid))
+		if (widget->watches[i].inherits ||
+			dc_writer_wrote(widget->watches[i].relid))
 			return true;
 	}
 	return false;

@@ -41,6 +41,8 @@ typedef struct DcHop
 	Oid			relid;
 	AttrNumber	match;
 	AttrNumber	next;
+	Oid			equal;			/* what the query means by "equals" */
+	Oid			collation;
 	bool		enforced;
 } DcHop;
 

@@ -136,11 +136,13 @@ dc_catalog_scan(DcTable table, AttrNumber column, Oid type,
 }
 
 static void
-read_hops(DcSource *source, Datum relations, Datum columns, Datum enforced)
+read_hops(DcSource *source, Datum relations, Datum columns, Datum equalities,
+		  Datum enforced)
 {
 	ArrayType  *relation_array = DatumGetArrayTypeP(relations);
 	Oid		   *oids = (Oid *) ARR_DATA_PTR(relation_array);
 	int16	   *attnums = (int16 *) ARR_DATA_PTR(DatumGetArrayTypeP(columns));
+	Oid		   *equal = (Oid *) ARR_DATA_PTR(DatumGetArrayTypeP(equalities));
 	bool	   *flags = (bool *) ARR_DATA_PTR(DatumGetArrayTypeP(enforced));
 
 	source->nhops = ArrayGetNItems(ARR_NDIM(relation_array),
@@ -151,6 +153,8 @@ read_hops(DcSource *source, Datum relations, Datum columns, Datum enforced)
 		source->hops[i].relid = oids[i];
 		source->hops[i].match = attnums[2 * i];
 		source->hops[i].next = attnums[2 * i + 1];
+		source->hops[i].equal = equal[2 * i];
+		source->hops[i].collation = equal[2 * i + 1];
 		source->hops[i].enforced = flags[i];
 	}
 }
@@ -198,7 +202,8 @@ dc_catalog_source_row(HeapTuple tuple, TupleDesc desc, DcSourceRow *row)
 	if (!null[DC_SOURCE_COLLATION])
 		source->collation = DatumGetObjectId(value[DC_SOURCE_COLLATION]);
 	read_hops(source, value[DC_SOURCE_HOP_RELATIONS],
-			  value[DC_SOURCE_HOP_COLUMNS], value[DC_SOURCE_HOP_ENFORCED]);
+			  value[DC_SOURCE_HOP_COLUMNS],
+			  value[DC_SOURCE_HOP_EQUALITIES], value[DC_SOURCE_HOP_ENFORCED]);
 	if (!null[DC_SOURCE_FILTER])
 		source->filter = stringToNode(TextDatumGetCString(value[DC_SOURCE_FILTER]));
 	if (!null[DC_SOURCE_REASON])
@@ -239,7 +244,8 @@ dc_catalog_watch_hash(const DcSourceRow *row)
 
 		hash = hash_combine64(hash, dc_mix64(((uint64) hop->relid << 32) |
 											 ((uint32) hop->match << 16) |
-											 (uint16) hop->next));
+											 (uint16) hop->next) ^
+							  dc_mix64(((uint64) hop->equal << 32) | hop->collation));
 	}
 	if (!source->columns.all)
 	{

@@ -121,7 +121,7 @@ function_checker(Oid function, void *context)
 }
 
 static void
-check_aggregate(Oid aggregate, int location)
+check_aggregate(Oid aggregate, int location, DcAnalysis *analysis)
 {
 	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
 	Form_pg_aggregate form;
@@ -140,8 +140,12 @@ check_aggregate(Oid aggregate, int location)
 
 	for (int i = 0; i < lengthof(functions); i++)
 	{
-		if (OidIsValid(functions[i]) &&
-			func_volatile(functions[i]) == PROVOLATILE_VOLATILE)
+		if (!OidIsValid(functions[i]))
+			continue;
+		if (functions[i] >= FirstNormalObjectId)
+			analysis->functions = list_append_unique_oid(analysis->functions,
+														 functions[i]);
+		if (func_volatile(functions[i]) == PROVOLATILE_VOLATILE)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 					 errmsg("a widget's query must not use volatile functions"),
@@ -168,10 +172,11 @@ check_walker(Node *node, DcAnalysis *analysis)
 
 	/* an aggregate is what its functions are */
 	if (IsA(node, Aggref))
-		check_aggregate(((Aggref *) node)->aggfnoid, ((Aggref *) node)->location);
+		check_aggregate(((Aggref *) node)->aggfnoid, ((Aggref *) node)->location,
+						analysis);
 	if (IsA(node, WindowFunc) && ((WindowFunc *) node)->winagg)
 		check_aggregate(((WindowFunc *) node)->winfnoid,
-						((WindowFunc *) node)->location);
+						((WindowFunc *) node)->location, analysis);
 
 	/* nextval() has a node of its own */
 	if (IsA(node, NextValueExpr))

@@ -642,6 +642,13 @@ int2_array(Datum *elements, int n)
 }
 
 static Datum
+oid_array(Datum *elements, int n)
+{
+	return PointerGetDatum(construct_array(elements, n, OIDOID, sizeof(Oid), true,
+										   TYPALIGN_INT));
+}
+
+static Datum
 column_array(const Bitmapset *members)
 {
 	Datum	   *elements = palloc(sizeof(Datum) * Max(bms_num_members(members), 1));
@@ -665,23 +672,23 @@ write_row(const DcSourceRow *row, int number)
 {
 	const DcSource *source = &row->source;
 	bool		keyed = source->invalidation == DC_INVALIDATION_ROW;
-	Oid			types[18] = {INT4OID, INT2OID, OIDOID, CHAROID, INT2ARRAYOID,
+	Oid			types[20] = {INT4OID, INT2OID, OIDOID, CHAROID, INT2ARRAYOID,
 		INT2OID, TEXTOID, OIDOID, TEXTOID, OIDOID, OIDOID, OIDOID, OIDARRAYOID,
-	INT2ARRAYOID, BOOLARRAYOID, TEXTOID, TEXTOID, TEXTOID};
+	INT2ARRAYOID, OIDARRAYOID, BOOLARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 	Datum		relations[DC_MAX_HOPS];
 	Datum		columns[DC_MAX_HOPS * 2];
+	Datum		equalities[DC_MAX_HOPS * 2];
 	Datum		enforced[DC_MAX_HOPS];
-	Datum		values[19];
-	char		nulls[19];
-	Oid			all_types[19];
+	Datum		values[20];
+	char		nulls[20];
 
-	memcpy(all_types, types, sizeof(types));
-	all_types[18] = TEXTOID;
 	for (int i = 0; i < source->nhops; i++)
 	{
 		relations[i] = ObjectIdGetDatum(source->hops[i].relid);
 		columns[2 * i] = Int16GetDatum(source->hops[i].match);
 		columns[2 * i + 1] = Int16GetDatum(source->hops[i].next);
+		equalities[2 * i] = ObjectIdGetDatum(source->hops[i].equal);
+		equalities[2 * i + 1] = ObjectIdGetDatum(source->hops[i].collation);
 		enforced[i] = BoolGetDatum(source->hops[i].enforced);
 	}
 
@@ -705,19 +712,19 @@ write_row(const DcSourceRow *row, int number)
 	nulls[10] = keyed ? ' ' : 'n';
 	values[11] = ObjectIdGetDatum(source->collation);
 	nulls[11] = OidIsValid(source->collation) ? ' ' : 'n';
-	values[12] = PointerGetDatum(construct_array(relations, source->nhops, OIDOID,
-												 sizeof(Oid), true, TYPALIGN_INT));
+	values[12] = oid_array(relations, source->nhops);
 	values[13] = int2_array(columns, source->nhops * 2);
-	values[14] = PointerGetDatum(construct_array(enforced, source->nhops, BOOLOID,
+	values[14] = oid_array(equalities, source->nhops * 2);
+	values[15] = PointerGetDatum(construct_array(enforced, source->nhops, BOOLOID,
 												 1, true, TYPALIGN_CHAR));
-	values[15] = text_or_null(source->filter == NIL ? NULL :
-							  nodeToString(source->filter), &nulls[15]);
-	values[16] = CStringGetTextDatum(dc_describe_key(row));
-	values[17] = text_or_null(dc_describe_condition(source), &nulls[17]);
-	values[18] = text_or_null(source->reason, &nulls[18]);
+	values[16] = text_or_null(source->filter == NIL ? NULL :
+							  nodeToString(source->filter), &nulls[16]);
+	values[17] = CStringGetTextDatum(dc_describe_key(row));
+	values[18] = text_or_null(dc_describe_condition(source), &nulls[18]);
+	values[19] = text_or_null(source->reason, &nulls[19]);
 	dc_catalog_execute("INSERT INTO dashcache.source VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
-					   " $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
-					   19, all_types, values, nulls);
+					   " $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+					   20, types, values, nulls);
 
 	for (int i = 0; i < source->nhops; i++)
 	{
@@ -770,6 +777,9 @@ dc_install_write(uint32 widget, List *rows, const DcAnalysis *analysis)
 	}
 	write_dependencies(widget, 'r', analysis->relations);
 	write_dependencies(widget, 'f', analysis->functions);
+	/* a function may call any other: InvalidOid stands for them */
+	if (analysis->functions != NIL)
+		write_dependencies(widget, 'f', list_make1_oid(InvalidOid));
 }
 
 static void

@@ -595,6 +595,8 @@ add_equality(Level *left_level, Node *left, Level *right_level, Node *right,
 	equality->family = dc_hash_family_of(operator);
 	equality->collation = collation;
 	if (OidIsValid(equality->family) && op_strict(operator) &&
+		op_hashjoinable(operator, exprType(left)) &&
+		op_hashjoinable(operator, exprType(right)) &&
 		get_op_hash_functions(operator, &equality->hash[0], &equality->hash[1]) &&
 		term_of(left_level, left, &equality->side[0], equality->family,
 				&equality->hash[0]) &&
@@ -604,14 +606,19 @@ add_equality(Level *left_level, Node *left, Level *right_level, Node *right,
 	return equalities;
 }
 
-/* Does the existence of a result imply a row that meets the conditions? */
+/*
+ * Does the existence of a result imply a row that meets the conditions, and do
+ * no other rows have a say in it?
+ */
 static bool
 is_plain_subselect(const Query *query)
 {
 	return query->commandType == CMD_SELECT &&
 		!query->hasAggs && query->groupClause == NIL &&
 		query->groupingSets == NIL && query->havingQual == NULL &&
-		query->setOperations == NULL && !query->hasTargetSRFs;
+		query->setOperations == NULL && !query->hasTargetSRFs &&
+		query->limitCount == NULL && query->limitOffset == NULL &&
+		!query->hasDistinctOn && !query->hasWindowFuncs;
 }
 
 static List *
@@ -935,6 +942,8 @@ longer_routes(List *equalities, List *routes)
 					made->hops[0].relid = parent;
 					made->hops[0].match = match->attno;
 					made->hops[0].next = route->from.attno;
+					made->hops[0].equal = equality->operator;
+					made->hops[0].collation = equality->collation;
 					made->hops[0].enforced =
 						reference_is_enforced(rte->relid, reached->term.attno,
 											  parent, match->attno);

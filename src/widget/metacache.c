@@ -23,6 +23,7 @@
 #include "widget/catalog.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -319,6 +320,8 @@ read_source(HeapTuple tuple, TupleDesc desc, void *arg)
 		memset(watch, 0, sizeof(*watch));
 		watch->hash = dc_catalog_watch_hash(&row);
 		watch->relid = row.source.relid;
+		watch->inherits = get_rel_relispartition(watch->relid) ||
+			has_superclass(watch->relid);
 		watch->keyed = row.source.invalidation == DC_INVALIDATION_ROW;
 		if (watch->keyed)
 			fmgr_info_cxt(row.source.tenant_hash, &watch->tenant_hash,

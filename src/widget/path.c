@@ -53,9 +53,8 @@ describe_index(Oid oid, Oid type, Oid operator, Oid collation,
 	bool		found = false;
 
 	if (relation->rd_rel->relam == BTREE_AM_OID &&
-		(!OidIsValid(operator) ||
-		 (op_in_opfamily(operator, family) &&
-		  same_equality(relation->rd_indcollation[0], collation))))
+		op_in_opfamily(operator, family) &&
+		same_equality(relation->rd_indcollation[0], collation))
 	{
 		type = getBaseType(type);
 		equal = get_opfamily_member(family, input, type, BTEqualStrategyNumber);
@@ -79,9 +78,8 @@ describe_index(Oid oid, Oid type, Oid operator, Oid collation,
 }
 
 /*
- * Find an index that makes a column unique by itself, at any moment, and can
- * be searched for values of the given type.  Where an operator is given, the
- * index has to mean the same by "equal".
+ * Find an index that makes a column unique by itself, at any moment, means the
+ * same by "equal" as the operator, and can be searched for values of the type.
  */
 bool
 dc_path_find_index(Oid relid, AttrNumber attno, Oid type, Oid operator,
@@ -142,8 +140,8 @@ take_hop(const DcHop *hop, DcPathIndex *index, Snapshot snapshot,
 
 	indexes = RelationGetIndexList(relation);
 	if (!list_member_oid(indexes, index->index) &&
-		!dc_path_find_index(hop->relid, hop->match, *type, InvalidOid,
-							InvalidOid, index))
+		!dc_path_find_index(hop->relid, hop->match, *type, hop->equal,
+							hop->collation, index))
 	{
 		table_close(relation, NoLock);
 		return DC_PATH_UNKNOWN;

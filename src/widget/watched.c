@@ -303,6 +303,7 @@ read_moved_row(HeapTuple tuple, TupleDesc desc, void *arg)
 		hop = &row.source.hops[load->hop];
 		bit = bit_of_watch(watched, dc_catalog_watch_hash(&row), &known);
 		watched->moving |= bit;
+		watched->move_rounds = Max(watched->move_rounds, load->hop);
 		key = new_key(watched);
 		key->kind = DC_KEY_COLUMN;
 		key->moves = true;
