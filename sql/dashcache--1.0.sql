@@ -445,7 +445,8 @@ SELECT w.dashboard, w.name AS widget, s.source::regclass AS source,
 		WHEN t.present < 2 THEN 'a trigger is missing'
 		WHEN t.always < 2 THEN 'a trigger is disabled or not ALWAYS'
 		ELSE w.problem
-	END AS problem
+	END AS problem,
+	s.condition
 FROM dashcache.source s
 JOIN dashcache.widget w ON w.id = s.widget
 LEFT JOIN pg_catalog.pg_class c ON c.oid = s.source
@@ -460,6 +461,7 @@ ORDER BY w.dashboard, w.id, s.number;
 COMMENT ON VIEW @extschema@.dashcache_sources IS 'what each widget reads, and how changes of it are traced to tenants';
 COMMENT ON COLUMN @extschema@.dashcache_sources.tenant_key IS 'the column that names the tenant, or why there is none';
 COMMENT ON COLUMN @extschema@.dashcache_sources.invalidation IS 'row: by tenant; any change: touches every tenant; ttl only: changes go unnoticed';
+COMMENT ON COLUMN @extschema@.dashcache_sources.condition IS 'rows that fail it before and after a change make no difference; null: all may';
 COMMENT ON COLUMN @extschema@.dashcache_sources.installed IS 'both triggers are there and ENABLE ALWAYS';
 
 CREATE VIEW @extschema@.dashcache_changes AS
@@ -498,7 +500,8 @@ UNION ALL
 		CASE WHEN t.evtname IS NULL THEN 'it is missing: changes of tables and functions go unnoticed'
 			ELSE 'it is disabled or not ALWAYS: changes of tables and functions go unnoticed' END,
 		CASE WHEN t.evtname IS NULL THEN 'DROP EXTENSION dashcache; CREATE EXTENSION dashcache'
-			ELSE format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', e.name) END
+			ELSE format('ALTER EVENT TRIGGER %I ENABLE ALWAYS; SELECT %I.dashcache_repair()', e.name,
+				(SELECT x.extnamespace::regnamespace::text FROM pg_extension x WHERE x.extname = 'dashcache')) END
 	FROM unnest(ARRAY['dashcache_ddl_begins', 'dashcache_ddl_ended', 'dashcache_objects_dropped']) e (name)
 	LEFT JOIN pg_event_trigger t ON t.evtname = e.name
 	WHERE t.evtname IS NULL OR t.evtenabled <> 'A'
@@ -527,13 +530,14 @@ UNION ALL
 UNION ALL
 	SELECT 'error', format('widget %I of dashboard %I', w.name, w.dashboard),
 		'it is computed at each call: ' || w.problem,
-		format('SELECT %I.dashcache_drop(%L, %L); -- or define it anew', x.extnamespace::regnamespace::text, w.name, w.dashboard)
+		format('SELECT %1$I.dashcache_repair(%3$L); -- when the cause is mended; or %1$I.dashcache_drop(%2$L, %3$L)',
+			x.extnamespace::regnamespace::text, w.name, w.dashboard)
 	FROM dashcache.widget w JOIN pg_extension x ON x.extname = 'dashcache'
 	WHERE w.problem IS NOT NULL AND w.problem NOT LIKE 'a trigger on table %'
 UNION ALL
 	SELECT 'notice', format('widget %I of dashboard %I', w.name, w.dashboard),
 		format('any change of table %s touches every tenant: %s', s.source::regclass, s.reason),
-		format('SELECT %I.dashcache_watch(%L, %L, ''the tenant of a row'', %L)', x.extnamespace::regnamespace::text,
+		format('SELECT %I.dashcache_watch(%L, %L, NULL, %L); -- if that is so; else an expression for the tenant of a row', x.extnamespace::regnamespace::text,
 			w.name, s.source::regclass, w.dashboard)
 	FROM dashcache.source s JOIN dashcache.widget w ON w.id = s.widget
 	JOIN pg_class c ON c.oid = s.source AND c.relkind IN ('r', 'p')

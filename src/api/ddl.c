@@ -94,7 +94,7 @@ widgets_on(char kind, Oid object)
 						  2, types, values);
 }
 
-/* Widgets that use an object of this name, and those that are broken. */
+/* Widgets that use an object of this name. */
 static List *
 widgets_by_name(char kind, const char *name)
 {
@@ -104,13 +104,18 @@ widgets_by_name(char kind, const char *name)
 	return select_widgets(kind == 'r' ?
 						  "SELECT DISTINCT d.widget FROM dashcache.dependency d"
 						  " JOIN pg_catalog.pg_class c ON c.oid = d.object"
-						  " WHERE d.kind = $1 AND c.relname = $2"
-						  " UNION SELECT id FROM dashcache.widget WHERE problem IS NOT NULL" :
+						  " WHERE d.kind = $1 AND c.relname = $2" :
 						  "SELECT DISTINCT d.widget FROM dashcache.dependency d"
 						  " JOIN pg_catalog.pg_proc p ON p.oid = d.object"
-						  " WHERE d.kind = $1 AND p.proname = $2"
-						  " UNION SELECT id FROM dashcache.widget WHERE problem IS NOT NULL",
+						  " WHERE d.kind = $1 AND p.proname = $2",
 						  2, types, values);
+}
+
+static List *
+broken_widgets(void)
+{
+	return select_widgets("SELECT id FROM dashcache.widget WHERE problem IS NOT NULL",
+						  0, NULL, NULL);
 }
 
 static bool
@@ -124,7 +129,7 @@ static bool
 is_irrelevant(const char *tag)
 {
 	static const char *const irrelevant[] = {
-		"COMMENT", "SECURITY LABEL", "CREATE INDEX", "CREATE STATISTICS",
+		"COMMENT", "SECURITY LABEL", "CREATE STATISTICS", "GRANT", "REVOKE",
 		"ALTER STATISTICS", "CREATE SEQUENCE", "ALTER SEQUENCE",
 		"CREATE TRIGGER", "CREATE SCHEMA", "CREATE PUBLICATION",
 		"ALTER PUBLICATION", "CREATE SUBSCRIPTION", "ALTER SUBSCRIPTION",
@@ -151,8 +156,17 @@ concern_relation(Concern *concern, const char *tag, Oid relid)
 	if (relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX)
 		relid = IndexGetRelation(relid, true);
 	if (!OidIsValid(relid) || relkind == RELKIND_SEQUENCE ||
-		relkind == RELKIND_COMPOSITE_TYPE)
+		relkind == RELKIND_COMPOSITE_TYPE ||
+		get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
 		return;
+
+	/* an index makes no row different, but may make a column unique */
+	if (strcmp(tag, "CREATE INDEX") == 0)
+	{
+		concern->possible = list_concat_unique_int(concern->possible,
+												   widgets_on('r', relid));
+		return;
+	}
 
 	/* CREATE OR REPLACE VIEW replaces what was there */
 	if (created && relkind != RELKIND_VIEW)
@@ -174,8 +188,7 @@ concern_relation(Concern *concern, const char *tag, Oid relid)
 	}
 
 	/* also after a rename or a move to another schema */
-	if (get_rel_name(relid) != NULL &&
-		get_rel_persistence(relid) != RELPERSISTENCE_TEMP)
+	if (get_rel_name(relid) != NULL)
 		concern->certain = list_concat_unique_int(concern->certain,
 												  widgets_by_name('r', get_rel_name(relid)));
 }
@@ -217,6 +230,7 @@ add_concern(Concern *concern, const char *tag, Oid class, Oid object)
 {
 	if (is_irrelevant(tag))
 		return;
+	concern->possible = list_concat_unique_int(concern->possible, broken_widgets());
 	if (class == RelationRelationId && OidIsValid(object))
 		concern_relation(concern, tag, object);
 	else if (class == ProcedureRelationId && OidIsValid(object))
@@ -297,6 +311,10 @@ read_event(const char *sql, Concern *concern, bool dropped)
 	{
 		if (!dropped)
 			add_concern(concern, tags[i], classes[i], objects[i]);
+		else if (strcmp(tags[i], "index") == 0)
+			concern->possible = list_concat_unique_int(concern->possible,
+													   select_widgets("SELECT DISTINCT widget FROM dashcache.hop",
+																	  0, NULL, NULL));
 		else if (classes[i] == RelationRelationId)
 			concern->certain = list_concat_unique_int(concern->certain,
 													  widgets_on('r', objects[i]));
@@ -345,6 +363,46 @@ dashcache_ddl_begins(PG_FUNCTION_ARGS)
 }
 
 /*
+ * GRANT and REVOKE are not told with their objects; their parse tree names
+ * them.  What is not named one by one could be anything.
+ */
+static void
+concern_grant(Concern *concern, GrantStmt *statement)
+{
+	ListCell   *lc;
+
+	concern->possible = list_concat_unique_int(concern->possible, broken_widgets());
+	switch (statement->objtype)
+	{
+		case OBJECT_TABLE:
+			if (statement->targtype != ACL_TARGET_OBJECT)
+				concern->all = true;
+			else
+			{
+				foreach(lc, statement->objects)
+				{
+					Oid			relid = RangeVarGetRelid(lfirst(lc), NoLock, true);
+
+					concern->certain = list_concat_unique_int(concern->certain,
+															  widgets_on('r', relid));
+				}
+			}
+			break;
+		case OBJECT_FUNCTION:
+		case OBJECT_PROCEDURE:
+		case OBJECT_ROUTINE:
+			concern->certain = list_concat_unique_int(concern->certain,
+													  widgets_on('f', InvalidOid));
+			break;
+		case OBJECT_SCHEMA:
+			concern->all = true;
+			break;
+		default:
+			break;
+	}
+}
+
+/*
  * ON ddl_command_end.
  */
 Datum
@@ -357,6 +415,9 @@ dashcache_ddl_ended(PG_FUNCTION_ARGS)
 	{
 		read_event("SELECT command_tag, classid, objid FROM pg_catalog.pg_event_trigger_ddl_commands()",
 				   &concern, false);
+		if (IsA(((EventTriggerData *) fcinfo->context)->parsetree, GrantStmt))
+			concern_grant(&concern,
+						  (GrantStmt *) ((EventTriggerData *) fcinfo->context)->parsetree);
 		redo_concerned(&concern);
 	}
 	PG_RETURN_NULL();
@@ -377,7 +438,7 @@ dashcache_objects_dropped(PG_FUNCTION_ARGS)
 		read_event("SELECT object_type, classid, objid FROM pg_catalog.pg_event_trigger_dropped_objects()"
 				   " WHERE NOT is_temporary AND (original OR classid IN ("
 				   "  'pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass))"
-				   "  AND object_type NOT IN ('table constraint', 'index', 'default value')",
+				   "  AND object_type NOT IN ('table constraint', 'default value')",
 				   &concern, true);
 		redo_concerned(&concern);
 	}

@@ -314,7 +314,10 @@ dashcache_define(PG_FUNCTION_ARGS)
 		dc_acl_check_owner(dashboard);
 		old = dc_metacache_widget(dashboard, name);
 		if (old != NULL)
+		{
+			dc_catalog_lock_widget(old->id);
 			old_sources = dc_install_sources_of(old->id);
+		}
 	}
 
 	settings = dc_settings_capture();

@@ -315,20 +315,31 @@ column_changed(Relation relation, AttrNumber column,
 									attribute->attlen));
 }
 
-/* Does this row begin to lead rows of others to a tenant? */
+/*
+ * Does this row begin to lead rows of others to a tenant?
+ *
+ * A new row does not where a foreign key is enforced, since nothing refers to
+ * it yet; unless this transaction has removed a row before, whose key, and the
+ * rows that refer to it, it may have taken over in the same statement.
+ */
 static bool
-moves_others(const DcTenantKey *key, Relation relation,
+moves_others(TriggerState *state, const DcTenantKey *key, Relation relation,
 			 TupleTableSlot *before, TupleTableSlot *after)
 {
-	bool		enforced = key->enforced &&
-	SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA;
-
 	if (after == NULL)
+	{
+		state->source->freed = true;
 		return false;
+	}
 	if (before == NULL)
-		return !enforced;
-	return column_changed(relation, key->column, before, after) ||
-		(!enforced && column_changed(relation, key->match, before, after));
+		return !key->enforced || state->source->freed ||
+			SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA;
+	if (column_changed(relation, key->match, before, after))
+	{
+		state->source->freed = true;
+		return true;
+	}
+	return column_changed(relation, key->column, before, after);
 }
 
 /* The row trigger's work; its memory goes with the row. */
@@ -358,7 +369,7 @@ note_row(TriggerState *state, Relation relation,
 
 		if (key->moves)
 		{
-			if (moves_others(key, relation, before, after))
+			if (moves_others(state, key, relation, before, after))
 				touch_tenant_of(state, i, relation, after, key->watches,
 								operation);
 			continue;

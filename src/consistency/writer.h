@@ -29,6 +29,9 @@ typedef struct DcWriterSource
 	uint64		moving;			/* watches of others, whose rows it moves */
 	uint64		move_marks;		/* DC_WRITER_MOVE() for these */
 
+	/* a row was removed that others may have referred to, or has another key */
+	bool		freed;
+
 	/* watches all of whose tenants are touched; and how */
 	uint64		every_tenant;
 	uint8		every_tenant_operations;

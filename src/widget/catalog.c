@@ -33,12 +33,14 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/nodes.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 static const char *const table_names[] = {
@@ -312,14 +314,25 @@ dc_catalog_begin(DcCatalogWork *work)
 		elog(ERROR, "SPI_connect failed");
 }
 
-/* Run one statement; returns the number of rows it processed. */
+/*
+ * Run one statement; returns the number of rows it processed.  It works on the
+ * latest snapshot, also in REPEATABLE READ: definitions are not a matter of the
+ * caller's snapshot, and his DDL must not fail because another session's has
+ * changed them.
+ */
 uint64
 dc_catalog_execute(const char *sql, int nargs, Oid *types,
 				   Datum *values, const char *nulls)
 {
-	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls,
-											   false, 0);
+	SPIPlanPtr	plan = SPI_prepare(sql, nargs, types);
+	int			result;
 
+	if (plan == NULL)
+		elog(ERROR, "could not prepare a change of the dashcache tables: %s",
+			 SPI_result_code_string(SPI_result));
+	CommandCounterIncrement();
+	result = SPI_execute_snapshot(plan, values, nulls, GetLatestSnapshot(),
+								  InvalidSnapshot, false, true, 0);
 	if (result < 0)
 		elog(ERROR, "could not change the dashcache tables: %s",
 			 SPI_result_code_string(result));
@@ -333,6 +346,17 @@ dc_catalog_end(DcCatalogWork *work)
 	SPI_finish();
 	AtEOXact_GUC(false, work->save_nestlevel);
 	SetUserIdAndSecContext(work->save_user, work->save_context);
+}
+
+/*
+ * Lock a widget's definition until the end of the transaction, so that of two
+ * who look at it again the second finds what the first has written.
+ */
+void
+dc_catalog_lock_widget(uint32 widget)
+{
+	LockDatabaseObject(dc_catalog_relid(DC_TABLE_WIDGET), widget, 0,
+					   AccessExclusiveLock);
 }
 
 /* Make all backends read our tables again after the commit. */

@@ -130,6 +130,7 @@ extern void dc_catalog_begin(DcCatalogWork *work);
 extern uint64 dc_catalog_execute(const char *sql, int nargs, Oid *types,
 								 Datum *values, const char *nulls);
 extern void dc_catalog_end(DcCatalogWork *work);
+extern void dc_catalog_lock_widget(uint32 widget);
 extern void dc_catalog_changed(void);
 extern List *dc_catalog_dashboards(void);
 

@@ -493,6 +493,24 @@ dc_install_triggers(List *rows, List *old_rows)
 	}
 }
 
+/* Does everything that is to be watched have its triggers? */
+bool
+dc_install_complete(List *rows)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, dc_install_relations(rows))
+	{
+		foreach(lc2, dc_install_family(lfirst_oid(lc)))
+		{
+			if (dc_install_triggers_on(lfirst_oid(lc2)) != DC_TRIGGERS_ALWAYS)
+				return false;
+		}
+	}
+	return true;
+}
+
 /* Are our triggers on a relation, and do they fire? */
 DcTriggersState
 dc_install_triggers_on(Oid relid)

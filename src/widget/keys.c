@@ -57,7 +57,9 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "miscadmin.h"
+#include "commands/trigger.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
@@ -801,15 +803,43 @@ follow(List *equalities, const Equality *first, int side)
  *-------------------------------------------------------------------------
  */
 
+/* Do all triggers of a foreign key fire that stand on this side of it? */
+static bool
+key_triggers_fire(Oid relid, Oid constraint)
+{
+	Relation	relation = table_open(relid, AccessShareLock);
+	TriggerDesc *triggers = relation->trigdesc;
+	int			found = 0;
+	bool		fire = true;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (trigger->tgconstraint != constraint)
+			continue;
+		found++;
+		fire &= trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
+			trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
+	}
+	table_close(relation, NoLock);
+	return fire && found >= 2;
+}
+
 /* Does a foreign key guarantee that the row referred to is there? */
 static bool
 reference_is_enforced(Oid relid, AttrNumber attno, Oid referenced,
 					  AttrNumber referenced_attno)
 {
-	Relation	relation = table_open(relid, AccessShareLock);
+	Relation	relation;
 	bool		enforced = false;
 	ListCell   *lc;
 
+	/* children by inheritance do not have their parent's foreign keys */
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE && has_subclass(relid))
+		return false;
+
+	relation = table_open(relid, AccessShareLock);
 	foreach(lc, RelationGetFKeyList(relation))
 	{
 		ForeignKeyCacheInfo *key = lfirst(lc);
@@ -823,7 +853,9 @@ reference_is_enforced(Oid relid, AttrNumber attno, Oid referenced,
 		{
 			Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
 
-			enforced |= constraint->convalidated && !constraint->condeferrable;
+			enforced |= constraint->convalidated && !constraint->condeferrable &&
+				key_triggers_fire(relid, key->conoid) &&
+				key_triggers_fire(referenced, key->conoid);
 			ReleaseSysCache(tuple);
 		}
 	}

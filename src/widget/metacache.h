@@ -60,7 +60,8 @@ typedef struct DcWatch
 	uint64		hash;
 	Oid			relid;
 	bool		keyed;			/* else any change touches every tenant */
-	bool		inherits;		/* a partition or child: written by its parent, too */
+	bool		inherits;		/* a partition or child: written by its
+								 * parent, too */
 	FmgrInfo	tenant_hash;
 	Oid			collation;
 } DcWatch;

@@ -95,7 +95,7 @@ dc_redo_version(uint32 widget, uint64 version, const char *problem)
 typedef struct WidgetRow
 {
 	bool		found;
-	bool		broken;
+	char	   *problem;		/* NULL: none */
 	Oid			owner;
 	char	   *query;
 	DcSettings	settings;
@@ -105,14 +105,15 @@ static void
 read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 {
 	WidgetRow  *row = arg;
+	Datum		problem;
 	bool		isnull;
 
 	row->found = true;
 	row->owner = DatumGetObjectId(heap_getattr(tuple, DC_WIDGET_OWNER, desc, &isnull));
 	row->query = TextDatumGetCString(heap_getattr(tuple, DC_WIDGET_QUERY, desc, &isnull));
 	row->settings = dc_settings_from_array(heap_getattr(tuple, DC_WIDGET_SETTINGS, desc, &isnull));
-	(void) heap_getattr(tuple, DC_WIDGET_PROBLEM, desc, &isnull);
-	row->broken = !isnull;
+	problem = heap_getattr(tuple, DC_WIDGET_PROBLEM, desc, &isnull);
+	row->problem = isnull ? NULL : TextDatumGetCString(problem);
 }
 
 /* The first trigger of ours that does not fire, as a problem; or NULL. */
@@ -158,63 +159,63 @@ relations_of(uint32 widget)
 	return relations;
 }
 
-/* Analyse and write.  May throw. */
-static void
-redo(uint32 widget, const WidgetRow *row, uint64 version, bool if_different,
-	 bool *changed)
+/* What looking at a widget again has come to. */
+typedef struct Outcome
 {
-	DcAnalysis *analysis = dc_redo_analysis(row->owner, &row->settings, row->query);
-	List	   *rows = dc_install_plan(widget, analysis);
-	char	   *problem = trigger_problem(rows);
+	DcAnalysis *analysis;		/* NULL: it failed */
+	char	   *problem;
+	bool		differs;		/* from what is kept about the widget */
+	bool		incomplete;		/* something has no triggers yet */
+} Outcome;
 
-	*changed = !if_different || problem != NULL || row->broken ||
-		!dc_install_same(rows, dc_install_rows_of(widget));
-	if (problem == NULL)
-	{
-		Oid			save_user;
-		int			save_context;
-		List	   *before;
+static void
+look(uint32 widget, const WidgetRow *row, Outcome *outcome)
+{
+	List	   *rows;
 
-		GetUserIdAndSecContext(&save_user, &save_context);
-		SetUserIdAndSecContext(row->owner,
-							   save_context | SECURITY_LOCAL_USERID_CHANGE);
-		before = relations_of(widget);
-		(void) dc_redo_sources(widget, analysis);
-		/* a partition that was detached, say, needs its triggers no more */
-		dc_install_remove_unused(list_difference_oid(before, relations_of(widget)));
-		SetUserIdAndSecContext(save_user, save_context);
-	}
-	if (*changed)
-		dc_redo_version(widget, version, problem);
+	outcome->analysis = dc_redo_analysis(row->owner, &row->settings, row->query);
+	rows = dc_install_plan(widget, outcome->analysis);
+	outcome->problem = trigger_problem(rows);
+	outcome->differs = !dc_install_same(rows, dc_install_rows_of(widget));
+	outcome->incomplete = !dc_install_complete(rows);
 }
 
+static void
+write_outcome(uint32 widget, const WidgetRow *row, Outcome *outcome)
+{
+	Oid			save_user;
+	int			save_context;
+	List	   *before;
+
+	if (outcome->problem != NULL)
+		return;
+	GetUserIdAndSecContext(&save_user, &save_context);
+	SetUserIdAndSecContext(row->owner,
+						   save_context | SECURITY_LOCAL_USERID_CHANGE);
+	before = relations_of(widget);
+	(void) dc_redo_sources(widget, outcome->analysis);
+	/* a partition that was detached, say, needs its triggers no more */
+	dc_install_remove_unused(list_difference_oid(before, relations_of(widget)));
+	SetUserIdAndSecContext(save_user, save_context);
+}
+
+typedef void (*Step) (uint32 widget, const WidgetRow *row, Outcome *outcome);
+
 /*
- * Look at a widget again.  With "if_different" it keeps its version, and so
- * its entries, if it turns out to watch the same as before.  Returns whether
- * it has a new version.
+ * Take a step in a subtransaction; should it fail, that is the outcome's
+ * problem, and whoever runs the DDL has none.
  */
-bool
-dc_redo_widget(uint32 widget, uint64 version, bool if_different)
+static void
+try_step(Step step, uint32 widget, const WidgetRow *row, Outcome *outcome)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	WidgetRow	row = {0};
-	char	   *volatile problem = NULL;
-	volatile bool changed = true;
-
-	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
-					Int32GetDatum(widget), read_widget, &row);
-	if (!row.found)
-		return false;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
-		bool		differs;
-
-		redo(widget, &row, version, if_different, &differs);
-		changed = differs;
+		step(widget, row, outcome);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -232,16 +233,58 @@ dc_redo_widget(uint32 widget, uint64 version, bool if_different)
 		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
 			error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
 			ReThrowError(error);
-		problem = error->message;
+		outcome->analysis = NULL;
+		outcome->problem = error->message;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
+}
 
-	if (problem != NULL)
-	{
-		dc_redo_version(widget, version, problem);
-		changed = true;
-	}
-	return changed;
+static bool
+same_problem(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/*
+ * Look at a widget again.  With "if_different" it keeps its version, and so
+ * its entries, if it turns out to watch the same as before; then nothing is
+ * locked or written, unless triggers are missing.  Returns whether it has a new version.
+ */
+bool
+dc_redo_widget(uint32 widget, uint64 version, bool if_different)
+{
+	WidgetRow	row = {0};
+	Outcome		outcome = {0};
+	bool		keep;
+
+	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
+					Int32GetDatum(widget), read_widget, &row);
+	if (!row.found)
+		return false;
+
+	try_step(look, widget, &row, &outcome);
+	keep = if_different && same_problem(outcome.problem, row.problem) &&
+		(outcome.problem != NULL || !outcome.differs);
+	if (keep && (outcome.problem != NULL || !outcome.incomplete))
+		return false;
+
+	/* another session may have been at it: look again at what is there now */
+	dc_catalog_lock_widget(widget);
+	memset(&row, 0, sizeof(row));
+	memset(&outcome, 0, sizeof(outcome));
+	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
+					Int32GetDatum(widget), read_widget, &row);
+	if (!row.found)
+		return false;
+	try_step(look, widget, &row, &outcome);
+	if (outcome.problem == NULL)
+		try_step(write_outcome, widget, &row, &outcome);
+
+	/* a partition that has come brings no rows, so that entries may stay */
+	if (keep && outcome.problem == NULL && !outcome.differs)
+		return false;
+	dc_redo_version(widget, version, outcome.problem);
+	return true;
 }

@@ -77,7 +77,8 @@ typedef struct DcWatched
 	uint64	   *hashes;
 	uint64		own;			/* all but those that it only moves */
 	uint64		moving;			/* watches of others, whose rows it moves */
-	int			move_rounds;	/* hops between these rows and its own, at most */
+	int			move_rounds;	/* hops between these rows and its own, at
+								 * most */
 	uint64		any_change;		/* those without a key */
 	uint64		any_column;		/* those that read every column */
 	DcTenantKey *keys;
