@@ -78,6 +78,7 @@ CREATE TABLE dashcache.source (
 	tenant_key text NOT NULL,
 	condition text,
 	reason text,
+	shape bigint NOT NULL,
 	PRIMARY KEY (widget, number)
 );
 CREATE INDEX ON dashcache.source (source);
@@ -95,6 +96,7 @@ COMMENT ON COLUMN dashcache.source.hop_enforced IS 'for each of them, whether a 
 COMMENT ON COLUMN dashcache.source.filter IS 'conditions on the row that it must meet to make a difference, as a node tree';
 COMMENT ON COLUMN dashcache.source.tenant_key IS 'the way to the tenant, in words';
 COMMENT ON COLUMN dashcache.source.condition IS 'the filter, in words';
+COMMENT ON COLUMN dashcache.source.shape IS 'a hash of the columns of the tables that this is about; if it no longer fits, any change touches every tenant';
 
 CREATE TABLE dashcache.hop (
 	relation oid NOT NULL,
@@ -427,7 +429,8 @@ COMMENT ON COLUMN @extschema@.dashcache_status.caching_paused_by IS 'why nothing
 CREATE VIEW @extschema@.dashcache_sources AS
 SELECT w.dashboard, w.name AS widget, s.source::regclass AS source,
 	s.tenant_key,
-	CASE WHEN s.columns IS NULL THEN '*'
+	CASE WHEN s.widget IS NULL THEN NULL
+		WHEN s.columns IS NULL THEN '*'
 		ELSE (SELECT pg_catalog.string_agg(a.attname, ', ' ORDER BY a.attnum)
 			FROM pg_catalog.pg_attribute a
 			WHERE a.attrelid = s.source AND a.attnum = ANY (s.columns))
@@ -435,11 +438,11 @@ SELECT w.dashboard, w.name AS widget, s.source::regclass AS source,
 	CASE s.invalidation
 		WHEN 'r' THEN 'row'
 		WHEN 'a' THEN 'any change'
-		ELSE 'ttl only'
+		WHEN 't' THEN 'ttl only'
 	END AS invalidation,
 	CASE WHEN s.invalidation <> 't' AND c.relkind <> 'm' THEN t.always = 2 END AS installed,
 	CASE
-		WHEN s.invalidation = 't' THEN w.problem
+		WHEN s.widget IS NULL OR s.invalidation = 't' THEN w.problem
 		WHEN c.relkind = 'm' THEN w.problem
 		WHEN c.oid IS NULL THEN 'the table does not exist'
 		WHEN t.present < 2 THEN 'a trigger is missing'
@@ -447,8 +450,8 @@ SELECT w.dashboard, w.name AS widget, s.source::regclass AS source,
 		ELSE w.problem
 	END AS problem,
 	s.condition
-FROM dashcache.source s
-JOIN dashcache.widget w ON w.id = s.widget
+FROM dashcache.widget w
+LEFT JOIN dashcache.source s ON s.widget = w.id
 LEFT JOIN pg_catalog.pg_class c ON c.oid = s.source
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) AS present,
@@ -457,6 +460,7 @@ CROSS JOIN LATERAL (
 	WHERE g.tgrelid = s.source
 		AND g.tgfoid IN ('dashcache.row_changed()'::regprocedure, 'dashcache.statement_begins()'::regprocedure)
 ) t
+WHERE s.widget IS NOT NULL OR w.problem IS NOT NULL
 ORDER BY w.dashboard, w.id, s.number;
 COMMENT ON VIEW @extschema@.dashcache_sources IS 'what each widget reads, and how changes of it are traced to tenants';
 COMMENT ON COLUMN @extschema@.dashcache_sources.tenant_key IS 'the column that names the tenant, or why there is none';
@@ -478,7 +482,7 @@ RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dashcache_repair';
 COMMENT ON FUNCTION @extschema@.dashcache_repair(text) IS
-'looks again at the widgets of a dashboard, or of all that the caller owns: finds their sources and installs what is missing';
+'looks again at the widgets of a dashboard, or of all that the caller owns: finds their sources, installs what is missing, enables what is disabled';
 
 CREATE FUNCTION @extschema@.dashcache_check(
 	OUT severity text, OUT object text, OUT problem text, OUT fix text)
@@ -530,10 +534,10 @@ UNION ALL
 UNION ALL
 	SELECT 'error', format('widget %I of dashboard %I', w.name, w.dashboard),
 		'it is computed at each call: ' || w.problem,
-		format('SELECT %1$I.dashcache_repair(%3$L); -- when the cause is mended; or %1$I.dashcache_drop(%2$L, %3$L)',
+		format('SELECT %1$I.dashcache_repair(%3$L); -- mend the cause first; or %1$I.dashcache_drop(%2$L, %3$L)',
 			x.extnamespace::regnamespace::text, w.name, w.dashboard)
 	FROM dashcache.widget w JOIN pg_extension x ON x.extname = 'dashcache'
-	WHERE w.problem IS NOT NULL AND w.problem NOT LIKE 'a trigger on table %'
+	WHERE w.problem IS NOT NULL
 UNION ALL
 	SELECT 'notice', format('widget %I of dashboard %I', w.name, w.dashboard),
 		format('any change of table %s touches every tenant: %s', s.source::regclass, s.reason),

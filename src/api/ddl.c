@@ -179,7 +179,7 @@ concern_relation(Concern *concern, const char *tag, Oid relid)
 	/* what is attached to a table brings rows along, unless it is made so */
 	foreach(lc, dc_ancestors_of(relid))
 	{
-		if (created)
+		if (created && relkind != RELKIND_FOREIGN_TABLE)
 			concern->possible = list_concat_unique_int(concern->possible,
 													   widgets_on('r', lfirst_oid(lc)));
 		else
@@ -255,12 +255,12 @@ redo_concerned(Concern *concern)
 	version = U64FromFullTransactionId(GetTopFullTransactionId());
 	foreach(lc, concern->certain)
 	{
-		if (dc_redo_widget(lfirst_int(lc), version, false))
+		if (dc_redo_widget(lfirst_int(lc), version, false, false))
 			dc_define_outdated(lfirst_int(lc), version, false);
 	}
 	foreach(lc, list_difference_int(concern->possible, concern->certain))
 	{
-		if (dc_redo_widget(lfirst_int(lc), version, true))
+		if (dc_redo_widget(lfirst_int(lc), version, true, false))
 			dc_define_outdated(lfirst_int(lc), version, false);
 	}
 }

@@ -651,7 +651,7 @@ dashcache_repair(PG_FUNCTION_ARGS)
 		{
 			uint32		widget = dashboard->widgets[i].id;
 
-			if (dc_redo_widget(widget, version, false))
+			if (dc_redo_widget(widget, version, false, true))
 				dc_define_outdated(widget, version, false);
 		}
 	}

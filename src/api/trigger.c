@@ -367,13 +367,16 @@ note_row(TriggerState *state, Relation relation,
 	{
 		DcTenantKey *key = &watched->keys[i];
 
-		if (key->moves)
+		if (key->kind == DC_KEY_UNKNOWN)
+			dc_writer_touch_all(state->source, key->watches, operation, false);
+		else if (key->moves)
 		{
 			if (moves_others(state, key, relation, before, after))
 				touch_tenant_of(state, i, relation, after, key->watches,
 								operation);
-			continue;
 		}
+		if (key->kind == DC_KEY_UNKNOWN || key->moves)
+			continue;
 		if (watches_before & key->watches)
 			touch_tenant_of(state, i, relation, before,
 							watches_before & key->watches, operation);

@@ -310,7 +310,9 @@ dc_analyze_query(const char *query)
 	error_context_stack = &callback;
 
 	parsed = parse_query(query, &analysis->tenant_type);
+	analysis->query = query;
 	dc_check_query(parsed, analysis);
+	analysis->query = NULL;
 	analysis->one_row = returns_one_row(parsed);
 	analysis->ncolumns = ExecCleanTargetListLength(parsed->targetList);
 

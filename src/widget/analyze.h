@@ -78,6 +78,7 @@ typedef struct DcSource
 
 typedef struct DcAnalysis
 {
+	const char *query;			/* NULL: positions are not those in the query */
 	Oid			tenant_type;
 
 	/*

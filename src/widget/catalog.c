@@ -21,6 +21,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -165,11 +166,11 @@ read_hops(DcSource *source, Datum relations, Datum columns, Datum equalities,
 void
 dc_catalog_source_row(HeapTuple tuple, TupleDesc desc, DcSourceRow *row)
 {
-	Datum		value[DC_SOURCE_REASON + 1];
-	bool		null[DC_SOURCE_REASON + 1];
+	Datum		value[DC_SOURCE_SHAPE + 1];
+	bool		null[DC_SOURCE_SHAPE + 1];
 	DcSource   *source = &row->source;
 
-	for (int i = 1; i <= DC_SOURCE_REASON; i++)
+	for (int i = 1; i <= DC_SOURCE_SHAPE; i++)
 		value[i] = heap_getattr(tuple, i, desc, &null[i]);
 
 	memset(row, 0, sizeof(*row));
@@ -208,8 +209,45 @@ dc_catalog_source_row(HeapTuple tuple, TupleDesc desc, DcSourceRow *row)
 			  value[DC_SOURCE_HOP_EQUALITIES], value[DC_SOURCE_HOP_ENFORCED]);
 	if (!null[DC_SOURCE_FILTER])
 		source->filter = stringToNode(TextDatumGetCString(value[DC_SOURCE_FILTER]));
+	row->shape = (uint64) DatumGetInt64(value[DC_SOURCE_SHAPE]);
 	if (!null[DC_SOURCE_REASON])
 		source->reason = TextDatumGetCString(value[DC_SOURCE_REASON]);
+}
+
+static uint64
+shape_of(Oid relid, uint64 hash)
+{
+	Relation	relation = try_relation_open(relid, AccessShareLock);
+	TupleDesc	desc;
+
+	if (relation == NULL)
+		return dc_mix64(hash + 1);
+	desc = RelationGetDescr(relation);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		hash = hash_combine64(hash, dc_mix64(attribute->attisdropped ?
+											 InvalidOid : attribute->atttypid));
+		hash = hash_combine64(hash, dc_mix64(attribute->attcollation));
+	}
+	relation_close(relation, NoLock);
+	return hash;
+}
+
+/*
+ * A hash of the columns of all tables that a source's row is about.  What was
+ * found by an analysis must not be applied to tables of another shape: event
+ * triggers see to that, but they may have been disabled.
+ */
+uint64
+dc_catalog_shape(const DcSource *source)
+{
+	uint64		hash = shape_of(source->relid, source->relid);
+
+	for (int i = 0; i < source->nhops; i++)
+		hash = shape_of(source->hops[i].relid, hash);
+	return hash;
 }
 
 static uint64

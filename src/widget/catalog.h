@@ -69,7 +69,8 @@ enum
 	DC_SOURCE_FILTER,
 	DC_SOURCE_TENANT_KEY,
 	DC_SOURCE_CONDITION,
-	DC_SOURCE_REASON
+	DC_SOURCE_REASON,
+	DC_SOURCE_SHAPE
 };
 enum
 {
@@ -104,6 +105,7 @@ typedef struct DcSourceRow
 	DcSource	source;
 	char	   *key_sql;		/* set by dashcache_watch(); else NULL */
 	Oid			key_role;		/* the role that it is evaluated as */
+	uint64		shape;			/* of the tables, when this was written */
 } DcSourceRow;
 
 extern Oid	dc_catalog_relid(DcTable table);
@@ -114,6 +116,7 @@ extern void dc_catalog_scan(DcTable table, AttrNumber column, Oid type,
 							Datum value, DcRowReader reader, void *arg);
 extern void dc_catalog_source_row(HeapTuple tuple, TupleDesc desc,
 								  DcSourceRow *row);
+extern uint64 dc_catalog_shape(const DcSource *source);
 extern uint64 dc_catalog_watch_hash(const DcSourceRow *row);
 
 extern List *dc_ancestors_of(Oid relid);

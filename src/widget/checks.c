@@ -18,6 +18,7 @@
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -120,6 +121,45 @@ function_checker(Oid function, void *context)
 	return false;
 }
 
+/*
+ * A literal such as 'today' is turned into a date when the query is analysed,
+ * and again when it is planned, on other days.
+ */
+static void
+check_literal(Const *literal, DcAnalysis *analysis)
+{
+	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+	Oid			type = get_element_type(literal->consttype);
+	char		category;
+	bool		preferred;
+	const char *text;
+	const char *end;
+
+	if (analysis->query == NULL || literal->location < 0)
+		return;
+	get_type_category_preferred(OidIsValid(type) ? type : literal->consttype,
+								&category, &preferred);
+	if (category != TYPCATEGORY_DATETIME)
+		return;
+	text = strchr(analysis->query + literal->location, '\'');
+	end = text == NULL ? NULL : strchr(text +1, '\'');
+
+	for (; end != NULL && text <end; text ++)
+	{
+		for (int i = 0; i < lengthof(words); i++)
+		{
+			if (pg_strncasecmp(text, words[i], strlen(words[i])) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+						 errmsg("a widget's query must not use date literals that depend on the clock"),
+						 errdetail("'%s' is turned into a date once, and would stay that date.",
+								   words[i]),
+						 errhint("Use now() or current_date."),
+						 dc_query_position(literal->location)));
+		}
+	}
+}
+
 static void
 check_aggregate(Oid aggregate, int location, DcAnalysis *analysis)
 {
@@ -169,6 +209,9 @@ check_walker(Node *node, DcAnalysis *analysis)
 		dc_check_query((Query *) node, analysis);
 		return false;
 	}
+
+	if (IsA(node, Const))
+		check_literal((Const *) node, analysis);
 
 	/* an aggregate is what its functions are */
 	if (IsA(node, Aggref))

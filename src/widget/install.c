@@ -690,15 +690,15 @@ write_row(const DcSourceRow *row, int number)
 {
 	const DcSource *source = &row->source;
 	bool		keyed = source->invalidation == DC_INVALIDATION_ROW;
-	Oid			types[20] = {INT4OID, INT2OID, OIDOID, CHAROID, INT2ARRAYOID,
+	Oid			types[21] = {INT4OID, INT2OID, OIDOID, CHAROID, INT2ARRAYOID,
 		INT2OID, TEXTOID, OIDOID, TEXTOID, OIDOID, OIDOID, OIDOID, OIDARRAYOID,
-	INT2ARRAYOID, OIDARRAYOID, BOOLARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	INT2ARRAYOID, OIDARRAYOID, BOOLARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
 	Datum		relations[DC_MAX_HOPS];
 	Datum		columns[DC_MAX_HOPS * 2];
 	Datum		equalities[DC_MAX_HOPS * 2];
 	Datum		enforced[DC_MAX_HOPS];
-	Datum		values[20];
-	char		nulls[20];
+	Datum		values[21];
+	char		nulls[21];
 
 	for (int i = 0; i < source->nhops; i++)
 	{
@@ -740,9 +740,10 @@ write_row(const DcSourceRow *row, int number)
 	values[17] = CStringGetTextDatum(dc_describe_key(row));
 	values[18] = text_or_null(dc_describe_condition(source), &nulls[18]);
 	values[19] = text_or_null(source->reason, &nulls[19]);
+	values[20] = Int64GetDatum((int64) dc_catalog_shape(source));
 	dc_catalog_execute("INSERT INTO dashcache.source VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
-					   " $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
-					   20, types, values, nulls);
+					   " $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+					   21, types, values, nulls);
 
 	for (int i = 0; i < source->nhops; i++)
 	{
@@ -780,10 +781,7 @@ dc_install_write(uint32 widget, List *rows, const DcAnalysis *analysis)
 	Datum		value = Int32GetDatum(widget);
 	ListCell   *lc;
 
-	dc_catalog_execute("DELETE FROM dashcache.source WHERE widget = $1",
-					   1, &type, &value, NULL);
-	dc_catalog_execute("DELETE FROM dashcache.hop WHERE widget = $1",
-					   1, &type, &value, NULL);
+	dc_install_clear(widget);
 	dc_catalog_execute("DELETE FROM dashcache.dependency WHERE widget = $1",
 					   1, &type, &value, NULL);
 	foreach(lc, rows)
@@ -798,6 +796,19 @@ dc_install_write(uint32 widget, List *rows, const DcAnalysis *analysis)
 	/* a function may call any other: InvalidOid stands for them */
 	if (analysis->functions != NIL)
 		write_dependencies(widget, 'f', list_make1_oid(InvalidOid));
+}
+
+/* Forget a widget's sources: it has a problem.  Within dc_catalog_begin(). */
+void
+dc_install_clear(uint32 widget)
+{
+	Oid			type = INT4OID;
+	Datum		value = Int32GetDatum(widget);
+
+	dc_catalog_execute("DELETE FROM dashcache.source WHERE widget = $1",
+					   1, &type, &value, NULL);
+	dc_catalog_execute("DELETE FROM dashcache.hop WHERE widget = $1",
+					   1, &type, &value, NULL);
 }
 
 static void

@@ -32,6 +32,7 @@ extern void dc_install_triggers(List *rows, List *old_rows);
 extern DcTriggersState dc_install_triggers_on(Oid relid);
 extern void dc_install_write(uint32 widget, List *rows,
 							 const DcAnalysis *analysis);
+extern void dc_install_clear(uint32 widget);
 extern bool dc_install_complete(List *rows);
 extern List *dc_install_rows_of(uint32 widget);
 extern bool dc_install_same(List *a, List *b);

@@ -33,7 +33,7 @@
  * condition on a column that a subquery in FROM (or a view) hands through
  * applies inside, where the planner could push it down as well.  EXISTS and
  * IN among the conditions contribute the equalities that hold for a row they
- * find.
+ * find, and so does a subquery in FROM that hands a table's column through.
  *
  * Where a key is not certain there is none: any change touches every tenant.
  *
@@ -579,6 +579,14 @@ term_of(Level *level, Node *node, Term *term, Oid family, Oid *hash)
 	}
 }
 
+static Node *
+strip_relabel(Node *node)
+{
+	while (node != NULL && IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	return node;
+}
+
 static bool
 same_term(const Term *a, const Term *b)
 {
@@ -712,6 +720,116 @@ add_equalities(Search *search, Level *level, Node *clause, List *equalities)
 	return equalities;
 }
 
+/* The level that a range table entry of a level stands for, if it is one. */
+static Level *
+level_behind(Search *search, Level *level, int varno)
+{
+	RangeTblEntry *rte = rt_fetch(varno, level->query->rtable);
+	ListCell   *lc;
+
+	if (rte->rtekind == RTE_SUBQUERY)
+		return level_of(search, rte->subquery);
+	if (rte->rtekind != RTE_CTE || rte->ctelevelsup != 0 || rte->self_reference)
+		return NULL;
+
+	/* two references to a WITH query are about two rows of it */
+	foreach(lc, level->query->cteList)
+	{
+		CommonTableExpr *cte = lfirst(lc);
+
+		if (strcmp(cte->ctename, rte->ctename) == 0 &&
+			cte->cterefcount == 1 && !cte->cterecursive)
+			return level_of(search, (Query *) cte->ctequery);
+	}
+	return NULL;
+}
+
+static bool
+is_inside(const Level *level, const Level *outer)
+{
+	for (; level != NULL; level = level->parent)
+	{
+		if (level == outer)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A column of a subquery in FROM that hands through a column of a table: the
+ * latter.  A row of the subquery comes from a row of that table with the same
+ * value, which meets the subquery's conditions.  "from" is the level that asks;
+ * what is inside the subquery must not be told about it in this way.
+ */
+static bool
+look_through(Search *search, const Level *from, Term *term, Level **inner)
+{
+	Query	   *query;
+	TargetEntry *target;
+	Term		behind;
+	Oid			hash = InvalidOid;
+
+	if (term->level == NULL || term->attno <= 0)
+		return false;
+	*inner = level_behind(search, term->level, term->varno);
+	if (*inner == NULL || is_inside(from, *inner))
+		return false;
+
+	query = (*inner)->query;
+	target = get_tle_by_resno(query->targetList, term->attno);
+	if (target == NULL || target->resjunk ||
+		query->setOperations != NULL || query->groupingSets != NIL)
+		return false;
+	if ((query->hasAggs || query->groupClause != NIL || query->havingQual != NULL) &&
+		(target->ressortgroupref == 0 ||
+		 get_sortgroupref_clause_noerr(target->ressortgroupref,
+									   query->groupClause) == NULL))
+		return false;
+	if (!IsA(strip_relabel((Node *) target->expr), Var) ||
+		!term_of(*inner, (Node *) target->expr, &behind, InvalidOid, &hash))
+		return false;
+	*term = behind;
+	return true;
+}
+
+/* Add to the equalities what they imply for the insides of subqueries. */
+static List *
+look_through_all(Search *search, Level *level, List *equalities)
+{
+	List	   *entered = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, equalities)
+	{
+		Equality   *equality = lfirst(lc);
+
+		for (int side = 0; side < 2; side++)
+		{
+			Term		term = equality->side[side];
+			Level	   *inner;
+			Equality   *implied;
+
+			CHECK_FOR_INTERRUPTS();
+			if (!look_through(search, level, &term, &inner))
+				continue;
+			implied = palloc(sizeof(Equality));
+			*implied = *equality;
+			implied->side[side] = term;
+			equalities = lappend(equalities, implied);
+
+			if (list_member_ptr(entered, inner))
+				continue;
+			entered = lappend(entered, inner);
+			foreach(lc2, conditions_on((Node *) inner->query->jointree, 0, NIL))
+				equalities = add_equalities(search, inner,
+											((Condition *) lfirst(lc2))->clause,
+											equalities);
+		}
+	}
+	return equalities;
+}
+
 /* All equalities that hold for a table's rows that make a difference. */
 static List *
 equalities_on(Search *search, Level *level, int rti)
@@ -726,7 +844,7 @@ equalities_on(Search *search, Level *level, int rti)
 									equalities);
 	for (Level *outer = level->parent; outer != NULL; outer = outer->parent)
 		equalities = list_concat(equalities, outer->wide);
-	return equalities;
+	return look_through_all(search, level, equalities);
 }
 
 /*
@@ -1110,6 +1228,20 @@ add_source(DcAnalysis *analysis, const DcSource *found)
 	analysis->sources = lappend(analysis->sources, source);
 }
 
+/* Is one of a table's partitions or children a foreign table? */
+static bool
+has_foreign_member(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+			return true;
+	}
+	return false;
+}
+
 static void
 finish_relation(Search *search, Level *level, int rti)
 {
@@ -1137,6 +1269,17 @@ finish_relation(Search *search, Level *level, int rti)
 	{
 		source.invalidation = DC_INVALIDATION_ANY;
 		source.reason = "a materialized view changes as a whole";
+	}
+	else if (rte->relkind != RELKIND_RELATION &&
+			 rte->relkind != RELKIND_PARTITIONED_TABLE)
+	{
+		source.invalidation = DC_INVALIDATION_TTL;
+		source.reason = "it is not a table, and cannot have triggers";
+	}
+	else if (has_foreign_member(rte->relid))
+	{
+		source.invalidation = DC_INVALIDATION_TTL;
+		source.reason = "a part of it is a foreign table, which changes without notice";
 	}
 	else
 	{
@@ -1264,20 +1407,8 @@ finish_from(Search *search, Level *level, Node *node)
 
 		if (rte->rtekind == RTE_RELATION)
 			finish_relation(search, level, rti);
-		else if (rte->rtekind == RTE_SUBQUERY)
-			inner = level_of(search, rte->subquery);
-		else if (rte->rtekind == RTE_CTE && rte->ctelevelsup == 0 &&
-				 !rte->self_reference)
-		{
-			foreach(lc, level->query->cteList)
-			{
-				CommonTableExpr *cte = lfirst(lc);
-
-				if (strcmp(cte->ctename, rte->ctename) == 0 &&
-					cte->cterefcount == 1 && !cte->cterecursive)
-					inner = level_of(search, (Query *) cte->ctequery);
-			}
-		}
+		else
+			inner = level_behind(search, level, rti);
 		if (inner != NULL)
 		{
 			List	   *routes = direct_routes(equalities_on(search, level, rti));

@@ -85,6 +85,9 @@ dc_redo_version(uint32 widget, uint64 version, const char *problem)
 	values[1] = UInt64GetDatum(version);
 	values[2] = problem == NULL ? (Datum) 0 : CStringGetTextDatum(problem);
 	dc_catalog_begin(&work);
+	/* the triggers must not go by what is no longer so */
+	if (problem != NULL)
+		dc_install_clear(widget);
 	dc_catalog_execute("UPDATE dashcache.widget SET version = $2, problem = $3 WHERE id = $1",
 					   3, types, values, problem == NULL ? "  n" : "   ");
 	dc_catalog_end(&work);
@@ -162,6 +165,7 @@ relations_of(uint32 widget)
 /* What looking at a widget again has come to. */
 typedef struct Outcome
 {
+	bool		repair;			/* enable triggers that are disabled */
 	DcAnalysis *analysis;		/* NULL: it failed */
 	char	   *problem;
 	bool		differs;		/* from what is kept about the widget */
@@ -175,7 +179,8 @@ look(uint32 widget, const WidgetRow *row, Outcome *outcome)
 
 	outcome->analysis = dc_redo_analysis(row->owner, &row->settings, row->query);
 	rows = dc_install_plan(widget, outcome->analysis);
-	outcome->problem = trigger_problem(rows);
+	if (!outcome->repair)
+		outcome->problem = trigger_problem(rows);
 	outcome->differs = !dc_install_same(rows, dc_install_rows_of(widget));
 	outcome->incomplete = !dc_install_complete(rows);
 }
@@ -250,13 +255,14 @@ same_problem(const char *a, const char *b)
 /*
  * Look at a widget again.  With "if_different" it keeps its version, and so
  * its entries, if it turns out to watch the same as before; then nothing is
- * locked or written, unless triggers are missing.  Returns whether it has a new version.
+ * locked or written, unless triggers are missing.  With "repair" triggers that
+ * were disabled by hand are enabled.  Returns whether it has a new version.
  */
 bool
-dc_redo_widget(uint32 widget, uint64 version, bool if_different)
+dc_redo_widget(uint32 widget, uint64 version, bool if_different, bool repair)
 {
 	WidgetRow	row = {0};
-	Outcome		outcome = {0};
+	Outcome		outcome = {.repair = repair};
 	bool		keep;
 
 	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
@@ -274,6 +280,7 @@ dc_redo_widget(uint32 widget, uint64 version, bool if_different)
 	dc_catalog_lock_widget(widget);
 	memset(&row, 0, sizeof(row));
 	memset(&outcome, 0, sizeof(outcome));
+	outcome.repair = repair;
 	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
 					Int32GetDatum(widget), read_widget, &row);
 	if (!row.found)

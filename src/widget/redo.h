@@ -17,6 +17,7 @@ extern DcAnalysis *dc_redo_analysis(Oid owner, const DcSettings *settings,
 									const char *query);
 extern List *dc_redo_sources(uint32 widget, DcAnalysis *analysis);
 extern void dc_redo_version(uint32 widget, uint64 version, const char *problem);
-extern bool dc_redo_widget(uint32 widget, uint64 version, bool if_different);
+extern bool dc_redo_widget(uint32 widget, uint64 version, bool if_different,
+						   bool repair);
 
 #endif							/* DASHCACHE_REDO_H */

@@ -261,7 +261,12 @@ read_row(HeapTuple tuple, TupleDesc desc, void *arg)
 	{
 		bit = bit_of_watch(watched, dc_catalog_watch_hash(&row), &known);
 		watched->own |= bit;
-		if (!known)
+		if (!known && row.shape != dc_catalog_shape(&row.source))
+		{
+			watched->any_change |= bit;
+			watched->any_column |= bit;
+		}
+		else if (!known)
 		{
 			if (row.source.invalidation == DC_INVALIDATION_ROW)
 				add_key(load, &row, bit);
@@ -305,6 +310,15 @@ read_moved_row(HeapTuple tuple, TupleDesc desc, void *arg)
 		watched->moving |= bit;
 		watched->move_rounds = Max(watched->move_rounds, load->hop);
 		key = new_key(watched);
+		if (row.shape != dc_catalog_shape(&row.source))
+		{
+			/* whatever happens, it may move rows to any tenant */
+			key->kind = DC_KEY_UNKNOWN;
+			key->moves = true;
+			key->watches = bit;
+			MemoryContextSwitchTo(old);
+			return;
+		}
 		key->kind = DC_KEY_COLUMN;
 		key->moves = true;
 		key->enforced = hop->enforced;

@@ -23,7 +23,8 @@ typedef enum DcKeyKind
 {
 	DC_KEY_COLUMN,
 	DC_KEY_EXPRESSION,			/* of the query: harmless, evaluated here */
-	DC_KEY_SQL					/* of dashcache_watch(): a query of its own */
+	DC_KEY_SQL,					/* of dashcache_watch(): a query of its own */
+	DC_KEY_UNKNOWN				/* the table has changed its shape */
 } DcKeyKind;
 
 /* A way to find the tenant of a row. */
