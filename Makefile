@@ -19,7 +19,7 @@ ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 
 # Read by the scripts; "make help" says what they do.
 export PG_CONFIG COPT ASSERT REGRESS ISOLATION PROVE_TESTS JOBS KEEP ACCEPT
-export DURATION SESSIONS SEED ROUND ROUNDS STEPS DIFFS SHRINK VERBOSE
+export DURATION SESSIONS SEED ROUND ROUNDS STEPS DIFFS SHRINK KNOWN VERBOSE
 
 check:
 	@test/tools/check layers format regress isolation tap

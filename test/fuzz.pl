@@ -194,6 +194,7 @@ sub shuffled
 
 my ($type, $tclass, @tenants, @literals);    # of this round's tenants
 my (%table, @names, @views, @setup, $enum, $have_function);
+my %kinds;    # widget => table => number of the source => kind of key
 
 my %tenant_types = (
 	int => [ 'num', 1, 2, 3, 4 ],
@@ -1251,23 +1252,27 @@ sub make_race
 	{
 		foreach my $c (grep { $_->{role} eq 'fk' } settable($table{$name}))
 		{
-			push @pairs, [ $table{$name}, $c, $table{ $c->{ref} } ] if $table{ $c->{ref} };
+			my $parent = $table{ $c->{ref} } or next;
+			my $paths = grep { my $kind = $_->{$name}; $kind && grep { $_ eq 'path' } values %$kind } values %kinds;
+
+			# rather where a path leads from the one to the other
+			push @pairs, ([ $table{$name}, $c, $parent ]) x (1 + 8 * $paths);
 		}
 	}
 	return unless @pairs;
 	my ($child, $fk, $parent) = @{ pick(@pairs) };
-	my $k = value($fk, 1);
+	my $k = $fk->{ty} eq 'text' ? "'k" . number(1, 5) . "'" : number(1, 5);
 	my ($columns, $row) = insert_row($child, $fk->{n} => $k);
 	my @lead = grep { $_->{role} =~ /^(tenant|fk)$/ } settable($parent);
 	my $lead = @lead ? pick(@lead) : undef;
 	my ($pcolumns, $prow) = insert_row($parent, id => $k);
 	my $first = weighted(
-		5 => "INSERT INTO $child->{name} $columns VALUES $row",
+		8 => "INSERT INTO $child->{name} $columns VALUES $row",
 		3 => "UPDATE $child->{name} SET $fk->{n} = $k WHERE " . row_condition($child),
 		1 => "UPDATE $child->{name} SET " . assignments($child, 1) . " WHERE $fk->{n} = $k",
 		1 => "DELETE FROM $child->{name} WHERE $fk->{n} = $k");
 	my $second = weighted(
-		$lead ? (7 => "UPDATE $parent->{name} SET $lead->{n} = " . value($lead) . " WHERE id = $k") : (),
+		$lead ? (12 => "UPDATE $parent->{name} SET $lead->{n} = " . value($lead, 1) . " WHERE id = $k") : (),
 		2 => "INSERT INTO $parent->{name} $pcolumns VALUES $prow",
 		1 => "DELETE FROM $parent->{name} WHERE id = $k",
 		1 => "UPDATE $parent->{name} SET id = $k WHERE " . row_condition($parent));
@@ -1474,7 +1479,7 @@ END_SQL
 
 my %session;
 my @log;               # [session, SQL or undef for a comparison]
-my (%seen, %kinds);    # the last answer of a key; widget => table => kind of key
+my %seen;              # the last answer for a key
 my ($different, $last_write);
 my %count = map { $_ => 0 } qw(rounds steps writes failed_writes ddl failed_ddl widgets refused comparisons empty hits differences skipped failures);
 my (%precision, %reasons, %both_failed, %refusals, %write_errors);
@@ -1754,7 +1759,7 @@ sub step_two
 	run($_, 'BEGIN' . pick('', '', ' ISOLATION LEVEL REPEATABLE READ')) foreach @todo;
 	# take the snapshots
 	foreach (@todo) { run($_, 'SELECT 1') if chance(0.5); }
-	foreach my $i (0 .. number(1, 3))
+	foreach my $i (0 .. weighted(6 => 1, 2 => 2, 2 => 3))
 	{
 		my $who = $todo[ $i % 2 ];
 		my ($name, $sql) = $i < 2 && @race ? @{ $race[$i] } : make_write();
@@ -1763,14 +1768,14 @@ sub step_two
 		run($who, 'SAVEPOINT s');
 		$last_write = $sql;
 		run($who, 'ROLLBACK TO s') unless write_sql($who, $sql);
-		check('c', undef) if chance(0.25);
+		check('c', undef) if chance(0.15);
 		return join ' ', @written if $different;
 	}
-	@todo = reverse @todo if chance(0.5);
+	@todo = reverse @todo if chance(@race ? 0.65 : 0.5);
 	foreach my $who (@todo)
 	{
 		run($who, weighted(5 => 'COMMIT', 1 => 'ROLLBACK'));
-		check('c', $who eq $todo[-1] ? undef : join ' ', @written) if chance(0.7);
+		check('c', join ' ', @written) if $who ne $todo[-1] && chance(0.8);
 		return join ' ', @written if $different;
 	}
 	return join ' ', @written;
@@ -1871,11 +1876,13 @@ sub run_round
 	@views = grep { $made{ $_->{name} } } @views;
 
 	my $n = 0;
+	$session{a}->must("SET lock_timeout = '3s'");
 	for (1 .. 20)
 	{
 		$n++ if define_widget('a', make_widget("w$n"), $n);
 		last if $n == 12;
 	}
+	$session{a}->must("SET lock_timeout = '60ms'");
 	refresh_kinds();
 	check('c', undef);
 	check('c', '');
