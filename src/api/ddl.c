@@ -25,6 +25,7 @@
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -134,8 +135,8 @@ is_irrelevant(const char *tag)
 		"CREATE TRIGGER", "CREATE SCHEMA", "CREATE PUBLICATION",
 		"ALTER PUBLICATION", "CREATE SUBSCRIPTION", "ALTER SUBSCRIPTION",
 		"CREATE SERVER", "CREATE USER MAPPING", "CREATE FOREIGN DATA WRAPPER",
-		"ALTER DEFAULT PRIVILEGES", "CREATE EVENT TRIGGER", "CREATE TYPE",
-		"CREATE DOMAIN", "CREATE EXTENSION", "CREATE LANGUAGE"
+		"ALTER DEFAULT PRIVILEGES", "CREATE EVENT TRIGGER",
+		"CREATE EXTENSION", "CREATE LANGUAGE"
 	};
 
 	for (int i = 0; i < lengthof(irrelevant); i++)
@@ -186,6 +187,11 @@ concern_relation(Concern *concern, const char *tag, Oid relid)
 			concern->certain = list_concat_unique_int(concern->certain,
 													  widgets_on('r', lfirst_oid(lc)));
 	}
+
+	/* what is done to a parent is done to its partitions and children */
+	foreach(lc, created ? NIL : find_all_inheritors(relid, NoLock, NULL))
+		concern->certain = list_concat_unique_int(concern->certain,
+												  widgets_on('r', lfirst_oid(lc)));
 
 	/* also after a rename or a move to another schema */
 	if (get_rel_name(relid) != NULL)

@@ -178,8 +178,6 @@ watches_of_row(TriggerState *state, TupleTableSlot *slot, uint64 watches)
 		if (!ExecQual(state->filters[i], state->econtext))
 			watches &= ~watched->filters[i].watches;
 	}
-	if (watched->nfilters > 0)
-		ResetExprContext(state->econtext);
 	return watches;
 }
 
@@ -266,10 +264,13 @@ touch_tenant_of(TriggerState *state, int key_number, Relation relation,
 
 	/*
 	 * Where replication applies changes no foreign key is checked, which the
-	 * reasoning about paths relies on.
+	 * reasoning about paths relies on; and a look-up in a serializable
+	 * transaction might be what makes it fail.
 	 */
-	if (key->path.nhops > 0 && !key->moves &&
-		SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+	if (key->path.nhops > 0 &&
+		(IsolationIsSerializable() ||
+		 (!key->moves &&
+		  SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)))
 	{
 		dc_writer_touch_all(state->source, watches, operation, false);
 		return;
@@ -384,6 +385,8 @@ note_row(TriggerState *state, Relation relation,
 			touch_tenant_of(state, i, relation, after,
 							watches_after & key->watches, operation);
 	}
+	if (state->econtext != NULL)
+		ResetExprContext(state->econtext);
 }
 
 /*

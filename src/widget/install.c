@@ -455,6 +455,7 @@ dc_install_family(Oid relid)
 	List	   *family = NIL;
 	ListCell   *lc;
 
+	LockRelationOid(relid, AccessShareLock);
 	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
 	{
 		if (can_have_triggers(lfirst_oid(lc)))
@@ -485,6 +486,8 @@ dc_install_triggers(List *rows, List *old_rows)
 		if (complete && watches_on(rows, relid) == watches_on(old_rows, relid))
 			continue;
 
+		/* waits for all who have written to it */
+		LockRelationOid(relid, ShareRowExclusiveLock);
 		family = find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
 		if (!complete)
 			ensure_triggers(relid, family);
@@ -625,9 +628,10 @@ dc_install_remove_unused(List *relids)
 		Oid			relid = lfirst_oid(lc);
 		List	   *family;
 
-		if (is_needed(relid) ||
-			!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) ||
-			!can_have_triggers(relid))
+		if (is_needed(relid) || !can_have_triggers(relid))
+			continue;
+		LockRelationOid(relid, AccessExclusiveLock);
+		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 			continue;
 		family = find_all_inheritors(relid, AccessExclusiveLock, NULL);
 		foreach(lc2, family)

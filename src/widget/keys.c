@@ -159,18 +159,83 @@ level_of(Search *search, Query *query)
 	return NULL;
 }
 
+/*
+ * What the columns that nobody asks for are computed from is not read.  "used"
+ * are the output columns that are asked for; NULL: all.
+ */
 static void
-search_level(Query *query, Search *search)
+search_targets(Query *query, const DcColumns *used, Search *search)
+{
+	bool		all = used == NULL || used->all || query->hasTargetSRFs ||
+	query->setOperations != NULL || query->distinctClause != NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *target = lfirst(lc);
+
+		if (all || target->resjunk || target->ressortgroupref != 0 ||
+			bms_is_member(target->resno, used->attnums))
+			search_walker((Node *) target->expr, search);
+	}
+}
+
+/* The columns that are asked of a WITH query; NULL: all, or not known. */
+static const DcColumns *
+columns_of_cte(const Level *level, const CommonTableExpr *cte)
+{
+	ListCell   *lc;
+
+	if (cte->cterefcount != 1 || cte->cterecursive)
+		return NULL;
+	foreach(lc, level->query->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind == RTE_CTE && rte->ctelevelsup == 0 &&
+			strcmp(rte->ctename, cte->ctename) == 0)
+			return &level->columns[foreach_current_index(lc) + 1];
+	}
+	return NULL;
+}
+
+/* A level, with all inside it: first what it says, then what it says it of. */
+static void
+search_level(Query *query, const DcColumns *used, Search *search)
 {
 	Level	   *outer = search->level;
 	Level	   *level = palloc0(sizeof(Level));
+	List	   *targets = query->targetList;
+	ListCell   *lc;
 
+	check_stack_depth();
 	level->parent = outer;
 	level->query = query;
 	level->columns = palloc0(sizeof(DcColumns) * (list_length(query->rtable) + 1));
 	search->levels = lappend(search->levels, level);
 	search->level = level;
-	query_tree_walker(query, search_walker, search, QTW_IGNORE_JOINALIASES);
+
+	search_targets(query, used, search);
+	query->targetList = NIL;
+	query_tree_walker(query, search_walker, search,
+					  QTW_IGNORE_JOINALIASES | QTW_IGNORE_RC_SUBQUERIES);
+	query->targetList = targets;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind == RTE_SUBQUERY)
+			search_level(rte->subquery,
+						 query->setOperations != NULL ? NULL :
+						 &level->columns[foreach_current_index(lc) + 1], search);
+	}
+	foreach(lc, query->cteList)
+	{
+		CommonTableExpr *cte = lfirst(lc);
+
+		search_level((Query *) cte->ctequery, columns_of_cte(level, cte), search);
+	}
 	search->level = outer;
 }
 
@@ -182,7 +247,7 @@ search_walker(Node *node, Search *search)
 
 	if (IsA(node, Query))
 	{
-		search_level((Query *) node, search);
+		search_level((Query *) node, NULL, search);
 		return false;
 	}
 	if (IsA(node, Var))
@@ -195,7 +260,7 @@ search_walker(Node *node, Search *search)
 		for (Index up = var->varlevelsup; up > 0; up--)
 			level = level->parent;
 		rte = rt_fetch(var->varno, level->query->rtable);
-		if (rte->rtekind == RTE_RELATION)
+		if (rte->rtekind != RTE_JOIN)
 		{
 			DcColumns  *columns = &level->columns[var->varno];
 
@@ -206,7 +271,7 @@ search_walker(Node *node, Search *search)
 				columns->attnums = bms_add_member(columns->attnums,
 												  var->varattno);
 		}
-		else if (rte->rtekind == RTE_JOIN)
+		else
 		{
 			/* the join's columns are read where they come from */
 			search->level = level;
@@ -1470,6 +1535,6 @@ dc_keys_find(Query *query, DcAnalysis *analysis)
 {
 	Search		search = {.analysis = analysis};
 
-	search_level(query, &search);
+	search_level(query, NULL, &search);
 	finish_level(&search, linitial(search.levels));
 }

@@ -169,13 +169,15 @@ typedef struct Outcome
 	DcAnalysis *analysis;		/* NULL: it failed */
 	char	   *problem;
 	bool		differs;		/* from what is kept about the widget */
-	bool		incomplete;		/* something has no triggers yet */
+	bool		incomplete;		/* a partition is new, or has no triggers */
 } Outcome;
 
 static void
 look(uint32 widget, const WidgetRow *row, Outcome *outcome)
 {
 	List	   *rows;
+	List	   *known;
+	ListCell   *lc;
 
 	outcome->analysis = dc_redo_analysis(row->owner, &row->settings, row->query);
 	rows = dc_install_plan(widget, outcome->analysis);
@@ -183,6 +185,10 @@ look(uint32 widget, const WidgetRow *row, Outcome *outcome)
 		outcome->problem = trigger_problem(rows);
 	outcome->differs = !dc_install_same(rows, dc_install_rows_of(widget));
 	outcome->incomplete = !dc_install_complete(rows);
+	known = relations_of(widget);
+	foreach(lc, dc_install_relations(rows))
+		outcome->incomplete |= list_difference_oid(dc_install_family(lfirst_oid(lc)),
+												   known) != NIL;
 }
 
 static void
@@ -236,7 +242,9 @@ try_step(Step step, uint32 widget, const WidgetRow *row, Outcome *outcome)
 
 		/* not for us to swallow */
 		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
+			error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+			error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+			error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
 			ReThrowError(error);
 		outcome->analysis = NULL;
 		outcome->problem = error->message;
