@@ -1,5 +1,7 @@
 -- Shapes of real applications: nothing is told by dashcache_watch()
 CREATE EXTENSION dashcache;
+CREATE SCHEMA real_world;
+SET search_path = real_world, public;
 SET client_min_messages = warning;
 SET TimeZone = 'UTC';
 
@@ -187,3 +189,6 @@ SELECT * FROM look();
 CREATE OR REPLACE VIEW live_account AS SELECT * FROM account;
 SELECT * FROM look();
 SELECT * FROM dashcache_check() WHERE severity <> 'notice';
+
+DROP SCHEMA real_world CASCADE;
+DROP EXTENSION dashcache;
