@@ -59,7 +59,7 @@ sub new
 	my $self = bless { socket => $socket, buffer => '' }, $class;
 	my $startup = pack('N', 196608) . join '',
 	  map { "$_\0" } (
-		user => $ENV{PGUSER} || getpwuid($<),
+		user => $ENV{PGUSER} || scalar(getpwuid($<)),
 		database => $ENV{PGDATABASE} || 'postgres',
 		%parameters, '');
 
@@ -1078,11 +1078,12 @@ sub select_statement
 		my $list = join ', ', map { "$_->{sql} AS $_->{n}" } @out;
 		if ($mode eq 'distinct on')
 		{
-			my $sql_all = $with . "SELECT DISTINCT ON ($out[0]{sql}) $list FROM $sql$where ORDER BY "
-			  . join(', ', map { $_->{sql} } @out);
-			# the constant 7 would be a position
-			$sql_all =~ s/ORDER BY .*//s, $sql_all =~ s/DISTINCT ON \(.*?\) /DISTINCT /
-			  if grep { $_->{sql} =~ /^(7|NULL|'|\$|-?\d)/ } @out;
+			my $order = ' ORDER BY ' . join ', ', map { $_->{sql} } @out;
+			my $on = "ON ($out[0]{sql}) ";
+
+			# a constant would be a position
+			($on, $order) = ('', '') if grep { $_->{sql} =~ /^(7|NULL|'|\$|-?\d)/ } @out;
+			my $sql_all = $with . "SELECT DISTINCT $on$list FROM $sql$where$order";
 			return { sql => $sql_all, cols => \@out, ordered => 0 };
 		}
 		$sql = $with . "SELECT $distinct$list FROM $sql$where";

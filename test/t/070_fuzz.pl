@@ -14,7 +14,8 @@ $ENV{PGHOST} = $node->host;
 $ENV{PGPORT} = $node->port;
 $ENV{PGDATABASE} = 'postgres';
 delete $ENV{PGUSER};
-$ENV{DURATION} = 30;
+$ENV{DURATION} = 25;
+$ENV{SHRINK} = 20;
 
 my $output = `$^X test/fuzz.pl 2>&1`;
 my $status = $?;
