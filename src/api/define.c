@@ -20,7 +20,9 @@
 
 #include "api/define.h"
 
+#include "consistency/stamp.h"
 #include "preload.h"
+#include "read/fetch.h"
 #include "stats.h"
 #include "store/store.h"
 #include "widget/acl.h"
@@ -81,12 +83,24 @@ is_outdated(const DcSharedEntry *entry, void *arg)
 		entry->version != which->version;
 }
 
-/* Drop the entries of what this transaction has replaced.  Throws nothing. */
+/*
+ * Announce what this transaction has replaced, and drop its entries at the
+ * commit, where nothing may be thrown.
+ */
 void
 dc_define_at_xact(XactEvent event)
 {
 	if (outdated == NULL)
 		return;
+	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&
+		dc_preloaded)
+	{
+		/* for who sees the commit before he hears of it */
+		for (Outdated *which = outdated; which != NULL; which = which->next)
+			dc_stamp_push(dc_definition_stamp(which->widget),
+						  U64FromFullTransactionId(GetTopFullTransactionId()) |
+						  DC_WRITER_UNVERSIONED);
+	}
 	if (event == XACT_EVENT_COMMIT && dc_preloaded)
 	{
 		for (Outdated *which = outdated; which != NULL; which = which->next)

@@ -51,6 +51,9 @@
 /* Stands for "purged" where stamps are for what is watched. */
 #define PURGE_WATCH UINT64CONST(0x70757267652d6463)
 
+/* Stands for a widget's definition, likewise. */
+#define DEFINITION_WATCH UINT64CONST(0x646566696e652d64)
+
 /* What is needed to look for and to store the answer of one widget. */
 typedef struct Lookup
 {
@@ -264,6 +267,17 @@ bypass_reason(const DcWidget *widget, Snapshot snapshot)
 	return NULL;
 }
 
+/*
+ * The stamp on which a transaction announces that it changes a widget's
+ * definition.  Between the moment at which its commit is visible and that at
+ * which other sessions are told to read the definition again, this tells them.
+ */
+uint32
+dc_definition_stamp(uint32 widget)
+{
+	return dc_stamp_of_tenant(DEFINITION_WATCH, widget);
+}
+
 /* The stamps that a widget's answer for a tenant depends on. */
 static int
 collect_stamps(DcWidget *widget, Datum tenant, uint32 *stamps)
@@ -281,6 +295,7 @@ collect_stamps(DcWidget *widget, Datum tenant, uint32 *stamps)
 																			  watch->collation,
 																			  tenant)));
 	}
+	stamps[n++] = dc_definition_stamp(widget->id);
 	return n;
 }
 
@@ -409,7 +424,7 @@ try_store(DcWidget *widget, Lookup *lookup, const char *payload,
 		  Size payload_len, const DcComputed *computed, uint64 etag)
 {
 	int			nstamps;
-	uint32	   *stamps = palloc(sizeof(uint32) * 2 * Max(widget->nwatches, 1));
+	uint32	   *stamps = palloc(sizeof(uint32) * (2 * widget->nwatches + 1));
 	DcProof    *proof;
 	DcContent	content;
 
