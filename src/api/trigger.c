@@ -252,6 +252,42 @@ tenant_of(TriggerState *state, int key_number, Relation relation,
 	return end;
 }
 
+/* Tell the journal whose rows a new touch is about. */
+static void
+tell_tenant(DcTouch *touch, DcTenantKey *key, Datum tenant)
+{
+	char	   *text;
+
+	if (!dc_writer_wants_tenant())
+		return;
+	text = OutputFunctionCall(&key->output, tenant);
+
+	if (strlen(text) >= DC_CHANGE_TENANT_LEN)
+		text[		pg_mbcliplen(text, strlen(text), DC_CHANGE_TENANT_LEN - 1)] = '\0';
+
+	touch->tenant = dc_writer_keep_text(text);
+}
+
+/* The usual case of what follows: the tenant is in a column of the row. */
+static inline void
+touch_column(TriggerState *state, DcTenantKey *key, TupleTableSlot *slot,
+			 uint64 watches, uint8 operation)
+{
+	bool		isnull;
+	Datum		tenant = slot_getattr(slot, key->column, &isnull);
+	DcTouch    *touch;
+
+	if (isnull)
+		return;
+	touch = dc_writer_touch(state->source,
+							DatumGetUInt32(FunctionCall1Coll(&key->hash,
+															 key->collation,
+															 tenant)),
+							watches, operation);
+	if (touch != NULL)
+		tell_tenant(touch, key, tenant);
+}
+
 /* Note that a tenant's rows have changed, for the watches that use the key. */
 static void
 touch_tenant_of(TriggerState *state, int key_number, Relation relation,
@@ -261,6 +297,12 @@ touch_tenant_of(TriggerState *state, int key_number, Relation relation,
 	Datum		tenant = (Datum) 0;
 	uint32		hash = 0;
 	DcTouch    *touch;
+
+	if (key->kind == DC_KEY_COLUMN && key->path.nhops == 0 && !key->moves)
+	{
+		touch_column(state, key, slot, watches, operation);
+		return;
+	}
 
 	/*
 	 * Where replication applies changes no foreign key is checked, which the
@@ -288,16 +330,8 @@ touch_tenant_of(TriggerState *state, int key_number, Relation relation,
 	}
 
 	touch = dc_writer_touch(state->source, hash, watches, operation);
-	if (touch != NULL && !key->moves && tenant != (Datum) 0 &&
-		dc_writer_wants_tenant())
-	{
-		char	   *text = OutputFunctionCall(&key->output, tenant);
-
-		if (strlen(text) >= DC_CHANGE_TENANT_LEN)
-			text[		pg_mbcliplen(text, strlen(text), DC_CHANGE_TENANT_LEN - 1)] = '\0';
-
-		touch->tenant = dc_writer_keep_text(text);
-	}
+	if (touch != NULL && !key->moves && tenant != (Datum) 0)
+		tell_tenant(touch, key, tenant);
 }
 
 static bool

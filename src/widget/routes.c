@@ -1,0 +1,241 @@
+/*-------------------------------------------------------------------------
+ *
+ * routes.c
+ *		The ways from a table to the tenant.
+ *
+ * See keys.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "widget/keys_internal.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "parser/parsetree.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+/* Do all triggers of a foreign key fire that stand on this side of it? */
+static bool
+key_triggers_fire(Oid relid, Oid constraint)
+{
+	Relation	relation = table_open(relid, AccessShareLock);
+	TriggerDesc *triggers = relation->trigdesc;
+	int			found = 0;
+	bool		fire = true;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (trigger->tgconstraint != constraint)
+			continue;
+		found++;
+		fire &= trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
+			trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
+	}
+	table_close(relation, NoLock);
+	return fire && found >= 2;
+}
+
+/* Does a foreign key guarantee that the row referred to is there? */
+static bool
+reference_is_enforced(Oid relid, AttrNumber attno, Oid referenced,
+					  AttrNumber referenced_attno)
+{
+	Relation	relation;
+	bool		enforced = false;
+	ListCell   *lc;
+
+	/* children by inheritance do not have their parent's foreign keys */
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE && has_subclass(relid))
+		return false;
+
+	relation = table_open(relid, AccessShareLock);
+	foreach(lc, RelationGetFKeyList(relation))
+	{
+		ForeignKeyCacheInfo *key = lfirst(lc);
+		HeapTuple	tuple;
+
+		if (key->confrelid != referenced || key->nkeys != 1 ||
+			key->conkey[0] != attno || key->confkey[0] != referenced_attno)
+			continue;
+		tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(key->conoid));
+		if (HeapTupleIsValid(tuple))
+		{
+			Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
+
+			enforced |= constraint->convalidated && !constraint->condeferrable &&
+				key_triggers_fire(relid, key->conoid) &&
+				key_triggers_fire(referenced, key->conoid);
+			ReleaseSysCache(tuple);
+		}
+	}
+	table_close(relation, NoLock);
+	return enforced;
+}
+
+static RangeTblEntry *
+rte_of(const Term *term)
+{
+	return rt_fetch(term->varno, term->level->query->rtable);
+}
+
+/* Can the table be looked into on the way to a tenant? */
+static bool
+is_plain_table(const RangeTblEntry *rte)
+{
+	return rte->rtekind == RTE_RELATION && rte->relkind == RELKIND_RELATION &&
+		!IsCatalogRelationOid(rte->relid) &&
+		!has_subclass(rte->relid) && !has_superclass(rte->relid);
+}
+
+/* The routes of length 0: all terms that are equal to the tenant. */
+List *
+dc_routes_direct(List *equalities)
+{
+	List	   *routes = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, equalities)
+	{
+		Equality   *equality = lfirst(lc);
+
+		for (int side = 0; side < 2; side++)
+		{
+			if (equality->side[side].level != NULL ||
+				equality->side[1 - side].level == NULL)
+				continue;
+			foreach(lc2, dc_equalities_follow(equalities, equality, side))
+			{
+				Reached    *reached = lfirst(lc2);
+				Route	   *route = palloc0(sizeof(Route));
+
+				route->from = reached->term;
+				route->key_hash = reached->hash;
+				route->tenant_hash = equality->hash[side];
+				route->operator = equality->operator;
+				route->family = equality->family;
+				route->collation = equality->collation;
+				routes = lappend(routes, route);
+			}
+		}
+	}
+	return routes;
+}
+
+/*
+ * The routes that begin one hop before those given: wherever a unique column
+ * of a route's table is equal to something else.
+ */
+static List *
+longer_routes(List *equalities, List *routes)
+{
+	List	   *longer = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+	ListCell   *lc3;
+
+	foreach(lc, routes)
+	{
+		Route	   *route = lfirst(lc);
+
+		if (route->from.attno == 0 || route->nhops == DC_MAX_HOPS ||
+			!is_plain_table(rte_of(&route->from)))
+			continue;
+		foreach(lc2, equalities)
+		{
+			Equality   *equality = lfirst(lc2);
+
+			for (int side = 0; side < 2; side++)
+			{
+				Term	   *match = &equality->side[side];
+				Oid			parent;
+
+				if (match->level != route->from.level ||
+					match->varno != route->from.varno || match->attno <= 0 ||
+					match->attno == route->from.attno)
+					continue;
+				parent = rte_of(match)->relid;
+				foreach(lc3, dc_equalities_follow(equalities, equality, side))
+				{
+					Reached    *reached = lfirst(lc3);
+					Route	   *made;
+					RangeTblEntry *rte;
+					DcPathIndex index;
+
+					if (reached->term.level == NULL || reached->term.attno <= 0 ||
+						(reached->term.level == match->level &&
+						 reached->term.varno == match->varno))
+						continue;
+					rte = rte_of(&reached->term);
+					if (rte->rtekind != RTE_RELATION ||
+						!dc_path_find_index(parent, match->attno,
+											get_atttype(rte->relid,
+														reached->term.attno),
+											equality->operator,
+											equality->collation, &index))
+						continue;
+					made = palloc0(sizeof(Route));
+					*made = *route;
+					made->from = reached->term;
+					made->nhops = route->nhops + 1;
+					memcpy(&made->hops[1], route->hops,
+						   sizeof(DcHop) * route->nhops);
+					made->hops[0].relid = parent;
+					made->hops[0].match = match->attno;
+					made->hops[0].next = route->from.attno;
+					made->hops[0].equal = equality->operator;
+					made->hops[0].collation = equality->collation;
+					made->hops[0].enforced =
+						reference_is_enforced(rte->relid, reached->term.attno,
+											  parent, match->attno);
+					longer = lappend(longer, made);
+				}
+			}
+		}
+	}
+	return longer;
+}
+
+static Route *
+route_from(List *routes, const Level *level, int rti)
+{
+	ListCell   *lc;
+
+	foreach(lc, routes)
+	{
+		Route	   *route = lfirst(lc);
+
+		if (route->from.level == level && route->from.varno == rti)
+			return route;
+	}
+	return NULL;
+}
+
+/* Find the shortest route from a table to the tenant; NULL if there is none. */
+Route *
+dc_route_find(Search *search, Level *level, int rti, int max_hops)
+{
+	List	   *equalities = dc_equalities_on(search, level, rti);
+	List	   *routes = dc_routes_direct(equalities);
+
+	for (int hops = 0;; hops++)
+	{
+		Route	   *route = route_from(routes, level, rti);
+
+		if (route != NULL || routes == NIL || hops == max_hops)
+			return route;
+		routes = longer_routes(equalities, routes);
+	}
+}
