@@ -346,9 +346,9 @@ COMMENT ON FUNCTION dashcache.entries() IS 'the entries of this database, for da
 
 CREATE FUNCTION dashcache.counters(
 	widget int,
-	OUT hits bigint, OUT stale_hits bigint, OUT misses bigint, OUT bypasses bigint,
-	OUT fills bigint, OUT errors bigint, OUT evictions bigint, OUT changes bigint,
-	OUT compute_us bigint, OUT compute_us_max bigint, OUT saved_us bigint,
+	OUT hits bigint, OUT saved_us bigint, OUT stale_hits bigint, OUT misses bigint,
+	OUT bypasses bigint, OUT fills bigint, OUT errors bigint, OUT evictions bigint,
+	OUT changes bigint, OUT compute_us bigint, OUT compute_us_max bigint,
 	OUT entries bigint, OUT bytes bigint)
 RETURNS record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE

@@ -34,7 +34,7 @@ typedef struct SharedStatsTable
 	int			tranche;
 	uint32		nslots;			/* a power of two; set at start */
 	pg_atomic_uint64 since;		/* TimestampTz of the latest reset */
-	DcSharedStats overflow;
+	DcSharedStats overflow pg_attribute_aligned(128);
 	DcSharedStats slots[FLEXIBLE_ARRAY_MEMBER];
 } SharedStatsTable;
 

@@ -15,7 +15,8 @@
 
 typedef enum DcCounter
 {
-	DC_COUNT_HITS,
+	DC_COUNT_HITS,				/* these two change with every hit */
+	DC_COUNT_SAVED_US,			/* computing time that hits saved */
 	DC_COUNT_STALE_HITS,
 	DC_COUNT_MISSES,			/* computed, because no entry would do */
 	DC_COUNT_BYPASSES,			/* computed, because none was allowed to do */
@@ -25,7 +26,6 @@ typedef enum DcCounter
 	DC_COUNT_CHANGES,			/* entries found changed */
 	DC_COUNT_COMPUTE_US,		/* microseconds, total */
 	DC_COUNT_COMPUTE_US_MAX,
-	DC_COUNT_SAVED_US,			/* computing time that hits saved */
 	DC_COUNT_ENTRIES,			/* a gauge: entries held now */
 	DC_COUNT_BYTES				/* a gauge: payload bytes held now */
 } DcCounter;
@@ -41,6 +41,7 @@ typedef struct DcSharedStats
 {
 	pg_atomic_uint64 owner;
 	pg_atomic_uint64 counter[DC_COUNTERS];
+	char		pad[2 * 64 - 8 * (DC_COUNTERS + 1)];	/* to whole cache lines */
 } DcSharedStats;
 
 extern Size dc_stats_shmem_size(Size memory);

@@ -18,7 +18,7 @@ typedef struct DcRequest
 {
 	Datum		tenant;			/* of the type the caller has given */
 	Oid			tenant_type;
-	Datum		params;			/* a jsonb object, not toasted */
+	Datum		params;			/* a jsonb object, perhaps with a short header */
 	bool		refresh;
 
 	/* the tenant in the type that widgets want it; kept from one to the next */

@@ -124,8 +124,9 @@ dc_store_hash(const DcKey *key)
 
 	hash = hash_combine(key->tenant_hash, murmurhash32(key->widget));
 	hash = hash_combine(hash, murmurhash32(key->database));
-	hash = hash_combine(hash, hash_bytes((const unsigned char *) key->params,
-										 key->params_len));
+	if (key->params_len > 0)
+		hash = hash_combine(hash, hash_bytes((const unsigned char *) key->params,
+											 key->params_len));
 	return murmurhash32(hash);
 }
 

@@ -42,6 +42,9 @@ typedef struct DashboardSlot
 } DashboardSlot;
 
 static HTAB *dashboards = NULL;
+
+/* The one of them that was asked for last. */
+static DcDashboard *latest = NULL;
 static MemoryContext kept = NULL;
 
 /* Dashboards that are obsolete and not yet freed. */
@@ -117,6 +120,7 @@ forget_all(void)
 		.entrysize = sizeof(DashboardSlot)
 	};
 
+	latest = NULL;
 	if (kept == NULL)
 		kept = AllocSetContextCreate(TopMemoryContext, "dashcache definitions",
 									 ALLOCSET_SMALL_SIZES);
@@ -401,9 +405,12 @@ dc_metacache_dashboard(const char *name)
 		dashboards_generation = dc_metacache_generation();
 	}
 
+	/* sessions tend to ask for the same dashboard again and again */
+	if (latest != NULL && strcmp(latest->name, name) == 0)
+		return latest;
 	slot = hash_search(dashboards, name, HASH_FIND, NULL);
 	if (slot != NULL)
-		return slot->dashboard;
+		return latest = slot->dashboard;
 
 	read_generation = dc_metacache_generation();
 	dashboard = load_dashboard(name);
