@@ -64,6 +64,11 @@ zero_counters(DcSharedStats *stats, bool gauges)
 		if (gauges || (i != DC_COUNT_ENTRIES && i != DC_COUNT_BYTES))
 			pg_atomic_write_u64(&stats->counter[i], 0);
 	}
+	for (int i = 0; i < DC_STATS_PARTS; i++)
+	{
+		pg_atomic_write_u64(&stats->part[i].hits, 0);
+		pg_atomic_write_u64(&stats->part[i].saved_us, 0);
+	}
 }
 
 static void
@@ -72,6 +77,11 @@ init_slot(DcSharedStats *stats)
 	pg_atomic_init_u64(&stats->owner, 0);
 	for (int i = 0; i < DC_COUNTERS; i++)
 		pg_atomic_init_u64(&stats->counter[i], 0);
+	for (int i = 0; i < DC_STATS_PARTS; i++)
+	{
+		pg_atomic_init_u64(&stats->part[i].hits, 0);
+		pg_atomic_init_u64(&stats->part[i].saved_us, 0);
+	}
 }
 
 /* Make an empty table at "place"; once, by the postmaster. */
@@ -190,6 +200,22 @@ TimestampTz
 dc_stats_since(void)
 {
 	return (TimestampTz) pg_atomic_read_u64(&table->since);
+}
+
+/* The value of a counter. */
+uint64
+dc_stats_read(DcSharedStats *stats, DcCounter counter)
+{
+	uint64		value = pg_atomic_read_u64(&stats->counter[counter]);
+
+	for (int i = 0; i < DC_STATS_PARTS; i++)
+	{
+		if (counter == DC_COUNT_HITS)
+			value += pg_atomic_read_u64(&stats->part[i].hits);
+		else if (counter == DC_COUNT_SAVED_US)
+			value += pg_atomic_read_u64(&stats->part[i].saved_us);
+	}
+	return value;
 }
 
 /* Raise a counter that keeps a maximum. */

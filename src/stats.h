@@ -11,11 +11,12 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "miscadmin.h"
 #include "port/atomics.h"
 
 typedef enum DcCounter
 {
-	DC_COUNT_HITS,				/* these two change with every hit */
+	DC_COUNT_HITS,				/* these two are counted by dc_stats_hit() */
 	DC_COUNT_SAVED_US,			/* computing time that hits saved */
 	DC_COUNT_STALE_HITS,
 	DC_COUNT_MISSES,			/* computed, because no entry would do */
@@ -32,6 +33,8 @@ typedef enum DcCounter
 
 #define DC_COUNTERS (DC_COUNT_BYTES + 1)
 
+#define DC_STATS_PARTS 4
+
 /*
  * The counters of one widget.  "owner" is the widget that the slot belongs
  * to, 0 while it is free; it changes only under the stats lock and is read
@@ -42,6 +45,17 @@ typedef struct DcSharedStats
 	pg_atomic_uint64 owner;
 	pg_atomic_uint64 counter[DC_COUNTERS];
 	char		pad[2 * 64 - 8 * (DC_COUNTERS + 1)];	/* to whole cache lines */
+
+	/*
+	 * What hits count, in parts, so that sessions that hit at once do not
+	 * pass one cache line to and fro.
+	 */
+	struct
+	{
+		pg_atomic_uint64 hits;
+		pg_atomic_uint64 saved_us;
+		char		pad[64 - 16];
+	}			part[DC_STATS_PARTS];
 } DcSharedStats;
 
 extern Size dc_stats_shmem_size(Size memory);
@@ -59,12 +73,17 @@ dc_stats_add(DcSharedStats *stats, DcCounter counter, int64 by)
 	pg_atomic_fetch_add_u64(&stats->counter[counter], by);
 }
 
-static inline uint64
-dc_stats_read(DcSharedStats *stats, DcCounter counter)
+/* Count a hit, and the microseconds of computing that it has saved. */
+static inline void
+dc_stats_hit(DcSharedStats *stats, uint32 saved_us)
 {
-	return pg_atomic_read_u64(&stats->counter[counter]);
+	int			part = MyProcPid % DC_STATS_PARTS;
+
+	pg_atomic_fetch_add_u64(&stats->part[part].hits, 1);
+	pg_atomic_fetch_add_u64(&stats->part[part].saved_us, saved_us);
 }
 
+extern uint64 dc_stats_read(DcSharedStats *stats, DcCounter counter);
 extern void dc_stats_raise(DcSharedStats *stats, DcCounter counter, uint64 to);
 
 #endif							/* DASHCACHE_STATS_H */

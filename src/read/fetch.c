@@ -403,8 +403,7 @@ try_cache(DcWidget *widget, Lookup *lookup, StringInfo out, DcAnswer *answer)
 		answer->compute_ms = entry->compute_us / 1000.0;
 		answer->etag = entry->etag;
 		dc_store_used(entry, now);
-		dc_stats_add(widget->stats, DC_COUNT_HITS, 1);
-		dc_stats_add(widget->stats, DC_COUNT_SAVED_US, entry->compute_us);
+		dc_stats_hit(widget->stats, entry->compute_us);
 		appendBinaryStringInfo(out, DC_ENTRY_PAYLOAD(entry),
 							   entry->payload_len);
 	}
