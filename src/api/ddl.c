@@ -36,6 +36,7 @@
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(dashcache_ddl_begins);
@@ -247,7 +248,7 @@ add_concern(Concern *concern, const char *tag, Oid class, Oid object)
 
 /* Look again at the widgets concerned. */
 static void
-redo_concerned(Concern *concern)
+look_again(Concern *concern)
 {
 	uint64		version;
 	ListCell   *lc;
@@ -269,6 +270,23 @@ redo_concerned(Concern *concern)
 		if (dc_redo_widget(lfirst_int(lc), version, true, false))
 			dc_define_outdated(lfirst_int(lc), version, false);
 	}
+}
+
+/* The same, with a snapshot to plan queries by. */
+static void
+redo_concerned(Concern *concern)
+{
+	bool		pushed = false;
+
+	/* commands that run in several transactions end without one */
+	if (!ActiveSnapshotSet())
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		pushed = true;
+	}
+	look_again(concern);
+	if (pushed)
+		PopActiveSnapshot();
 }
 
 /* Is there anything to look at? */
