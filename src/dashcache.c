@@ -11,6 +11,9 @@
 #include "consistency/writer.h"
 #include "guc.h"
 #include "shmem.h"
+#include "demand.h"
+#include "warm/launcher.h"
+#include "warm/utility.h"
 #include "widget/metacache.h"
 #include "widget/watched.h"
 
@@ -18,6 +21,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "tcop/utility.h"
 
 PG_MODULE_MAGIC;
 
@@ -25,6 +29,7 @@ void		_PG_init(void);
 
 static shmem_request_hook_type previous_shmem_request = NULL;
 static shmem_startup_hook_type previous_shmem_startup = NULL;
+static ProcessUtility_hook_type previous_process_utility = NULL;
 
 static void
 shmem_request(void)
@@ -50,6 +55,8 @@ at_xact(XactEvent event, void *arg)
 	dc_define_at_xact(event);
 	dc_metacache_at_xact(event);
 	dc_watched_at_xact(event);
+	dc_utility_at_xact(event);
+	dc_demand_at_xact(event);
 }
 
 static void
@@ -58,6 +65,34 @@ at_subxact(SubXactEvent event, SubTransactionId own, SubTransactionId parent,
 {
 	dc_writer_at_subxact(event);
 	dc_define_at_subxact(event);
+}
+
+static void
+process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *environment, DestReceiver *receiver,
+				QueryCompletion *completion)
+{
+	ProcessUtility_hook_type next = previous_process_utility ?
+	previous_process_utility : standard_ProcessUtility;
+	Node	   *statement = pstmt->utilityStmt;
+
+	if (!dc_utility_begins(statement))
+	{
+		next(pstmt, query_string, read_only, context, params, environment,
+			 receiver, completion);
+		return;
+	}
+	PG_TRY();
+	{
+		next(pstmt, query_string, read_only, context, params, environment,
+			 receiver, completion);
+	}
+	PG_FINALLY();
+	{
+		dc_utility_ends(statement);
+	}
+	PG_END_TRY();
 }
 
 /*
@@ -78,5 +113,8 @@ _PG_init(void)
 		shmem_request_hook = shmem_request;
 		previous_shmem_startup = shmem_startup_hook;
 		shmem_startup_hook = shmem_startup;
+		previous_process_utility = ProcessUtility_hook;
+		ProcessUtility_hook = process_utility;
+		dc_launcher_register();
 	}
 }

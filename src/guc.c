@@ -26,6 +26,9 @@ int			dc_memory_kb = 64 * 1024;
 /* dashcache.log_min_duration, in milliseconds; -1: never */
 int			dc_log_min_duration_ms = -1;
 
+/* dashcache.workers: the most that run at a time, over all databases */
+int			dc_workers = 2;
+
 /*
  * Define the settings.  "preload": the library is being loaded by
  * shared_preload_libraries.
@@ -63,6 +66,17 @@ dc_guc_define(bool preload)
 							INT_MAX,
 							PGC_SUSET,
 							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dashcache.workers",
+							"Sets the maximum number of workers, over all databases.",
+							"They warm dashboards, ahead of time and in the background; 0: none do.",
+							&dc_workers,
+							2,
+							0,
+							DC_MAX_WORKERS,
+							PGC_SIGHUP,
+							0,
 							NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("dashcache");

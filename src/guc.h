@@ -13,6 +13,10 @@
 extern bool dc_enabled;
 extern int	dc_memory_kb;
 extern int	dc_log_min_duration_ms;
+extern int	dc_workers;
+
+/* The most workers there can be, whatever dashcache.workers says. */
+#define DC_MAX_WORKERS 64
 
 extern void dc_guc_define(bool preload);
 

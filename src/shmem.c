@@ -4,7 +4,8 @@
  *		The shared memory of dashcache, added up and handed out.
  *
  * One piece of exactly dashcache.memory bytes is reserved at start, divided
- * among the counters, the journal, the stamps and the store, in this order.
+ * among the counters, the journal, the stamps, what the workers share, and the
+ * store, in this order.
  * The store gets what is left.
  *
  *-------------------------------------------------------------------------
@@ -15,10 +16,13 @@
 
 #include "changes.h"
 #include "consistency/stamp.h"
+#include "demand.h"
 #include "guc.h"
 #include "preload.h"
 #include "stats.h"
 #include "store/store.h"
+#include "warm/pool.h"
+#include "warm/run.h"
 
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -46,6 +50,9 @@ dc_shmem_startup(void)
 	Size		total = memory();
 	char	   *place;
 	char	   *changes;
+	char	   *demands;
+	char	   *workers;
+	char	   *runs;
 	char	   *stamps;
 	char	   *store;
 	bool		found;
@@ -55,7 +62,10 @@ dc_shmem_startup(void)
 	place = ShmemInitStruct("dashcache", total, &found);
 	changes = place + CACHELINEALIGN(dc_stats_shmem_size(total));
 	stamps = changes + CACHELINEALIGN(dc_changes_shmem_size(total));
-	store = stamps + CACHELINEALIGN(dc_stamp_shmem_size(total));
+	demands = stamps + CACHELINEALIGN(dc_stamp_shmem_size(total));
+	workers = demands + dc_demand_shmem_size();
+	runs = workers + dc_pool_shmem_size();
+	store = runs + dc_run_shmem_size();
 	Assert((Size) (store - place) + dc_store_shmem_min() <= total);
 
 	if (!found)
@@ -63,11 +73,17 @@ dc_shmem_startup(void)
 		dc_stats_shmem_init(place, total);
 		dc_changes_shmem_init(changes, total);
 		dc_stamp_shmem_init(stamps, total);
+		dc_demand_shmem_init(demands);
+		dc_pool_shmem_init(workers);
+		dc_run_shmem_init(runs);
 		dc_store_shmem_init(store, total - (store - place));
 	}
 	dc_stats_attach(place);
 	dc_changes_attach(changes);
 	dc_stamp_attach(stamps);
+	dc_demand_attach(demands);
+	dc_pool_attach(workers);
+	dc_run_attach(runs);
 	dc_store_attach(store);
 	dc_preloaded = true;
 

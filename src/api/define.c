@@ -20,6 +20,8 @@
 
 #include "api/define.h"
 
+#include "api/arguments.h"
+#include "api/warm.h"
 #include "consistency/stamp.h"
 #include "preload.h"
 #include "read/fetch.h"
@@ -153,72 +155,6 @@ dc_define_outdated(uint32 widget, uint64 version, bool counters)
 	outdated = which;
 }
 
-static char *
-text_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
-static char *
-name_argument(FunctionCallInfo fcinfo, int n, const char *what)
-{
-	char	   *name = text_argument(fcinfo, n);
-
-	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", what)));
-	if (name[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("%s must not be empty", what)));
-	if (strlen(name) >= NAMEDATALEN)
-		ereport(ERROR,
-				(errcode(ERRCODE_NAME_TOO_LONG),
-				 errmsg("%s is too long", what),
-				 errdetail("It has %zu bytes, the limit is %d.",
-						   strlen(name), NAMEDATALEN - 1)));
-	return name;
-}
-
-static DcDashboard *
-existing_dashboard(const char *name)
-{
-	DcDashboard *dashboard = dc_metacache_dashboard(name);
-
-	if (dashboard == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("dashboard \"%s\" does not exist", name),
-				 errhint("dashcache_define() makes one; the view dashcache_stats lists them.")));
-	return dashboard;
-}
-
-static DcWidget *
-existing_widget(DcDashboard *dashboard, const char *name)
-{
-	DcWidget   *widget = dc_metacache_widget(dashboard, name);
-
-	if (widget == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("widget \"%s\" of dashboard \"%s\" does not exist",
-						name, dashboard->name),
-				 errhint("The view dashcache_stats lists the widgets.")));
-	return widget;
-}
-
-static void
-lock_definitions(void)
-{
-	if (!OidIsValid(dc_catalog_relid(DC_TABLE_WIDGET)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table dashcache.widget does not exist"),
-				 errhint("Run CREATE EXTENSION dashcache.")));
-	LockRelationOid(dc_catalog_relid(DC_TABLE_WIDGET), ShareRowExclusiveLock);
-}
-
 static uint64
 own_version(void)
 {
@@ -279,13 +215,13 @@ dashcache_define(PG_FUNCTION_ARGS)
 {
 	static const char *const aligns[] = {"minute", "hour", "day", "week", "month", NULL};
 	static const char *const results[] = {"row", "rows", "value", NULL};
-	char	   *name = name_argument(fcinfo, 0, "widget");
-	char	   *query = text_argument(fcinfo, 1);
-	char	   *dashboard_name = name_argument(fcinfo, 2, "dashboard");
+	char	   *name = dc_argument_name(fcinfo, 0, "widget");
+	char	   *query = dc_argument_text(fcinfo, 1);
+	char	   *dashboard_name = dc_argument_name(fcinfo, 2, "dashboard");
 	Interval   *ttl = PG_ARGISNULL(3) ? NULL : PG_GETARG_INTERVAL_P(3);
-	char	   *align = text_argument(fcinfo, 4);
+	char	   *align = dc_argument_text(fcinfo, 4);
 	Interval   *max_stale = PG_ARGISNULL(5) ? NULL : PG_GETARG_INTERVAL_P(5);
-	char	   *result = text_argument(fcinfo, 6);
+	char	   *result = dc_argument_text(fcinfo, 6);
 	DcDashboard *dashboard;
 	DcWidget   *old = NULL;
 	DcSettings	settings;
@@ -321,7 +257,7 @@ dashcache_define(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("tags must not be null")));
 
-	lock_definitions();
+	dc_lock_definitions();
 	dashboard = dc_metacache_dashboard(dashboard_name);
 	if (dashboard != NULL)
 	{
@@ -428,8 +364,8 @@ dashcache_define(PG_FUNCTION_ARGS)
 Datum
 dashcache_drop(PG_FUNCTION_ARGS)
 {
-	char	   *name = PG_ARGISNULL(0) ? NULL : name_argument(fcinfo, 0, "widget");
-	char	   *dashboard_name = name_argument(fcinfo, 1, "dashboard");
+	char	   *name = PG_ARGISNULL(0) ? NULL : dc_argument_name(fcinfo, 0, "widget");
+	char	   *dashboard_name = dc_argument_name(fcinfo, 1, "dashboard");
 	DcDashboard *dashboard;
 	DcWidget   *widget = NULL;
 	List	   *sources = NIL;
@@ -437,11 +373,11 @@ dashcache_drop(PG_FUNCTION_ARGS)
 	Oid			types[2] = {TEXTOID, TEXTOID};
 	Datum		values[2];
 
-	lock_definitions();
-	dashboard = existing_dashboard(dashboard_name);
+	dc_lock_definitions();
+	dashboard = dc_existing_dashboard(dashboard_name);
 	dc_acl_check_owner(dashboard);
 	if (name != NULL)
-		widget = existing_widget(dashboard, name);
+		widget = dc_existing_widget(dashboard, name);
 
 	for (int i = 0; i < dashboard->nwidgets; i++)
 	{
@@ -457,6 +393,8 @@ dashcache_drop(PG_FUNCTION_ARGS)
 
 	values[0] = CStringGetTextDatum(dashboard_name);
 	values[1] = name == NULL ? (Datum) 0 : CStringGetTextDatum(name);
+	if (name == NULL)
+		dc_unschedule_dashboard(dashboard_name);
 	dc_catalog_begin(&work);
 	if (name == NULL)
 		dc_catalog_execute("DELETE FROM dashcache.dashboard WHERE name = $1",
@@ -497,9 +435,9 @@ redo_widget(DcDashboard *dashboard, DcWidget *widget)
 Datum
 dashcache_watch(PG_FUNCTION_ARGS)
 {
-	char	   *name = name_argument(fcinfo, 0, "widget");
-	char	   *tenant = text_argument(fcinfo, 2);
-	char	   *dashboard_name = name_argument(fcinfo, 3, "dashboard");
+	char	   *name = dc_argument_name(fcinfo, 0, "widget");
+	char	   *tenant = dc_argument_text(fcinfo, 2);
+	char	   *dashboard_name = dc_argument_name(fcinfo, 3, "dashboard");
 	Oid			source;
 	DcDashboard *dashboard;
 	DcWidget   *widget;
@@ -513,10 +451,10 @@ dashcache_watch(PG_FUNCTION_ARGS)
 				 errmsg("source must not be null")));
 	source = PG_GETARG_OID(1);
 
-	lock_definitions();
-	dashboard = existing_dashboard(dashboard_name);
+	dc_lock_definitions();
+	dashboard = dc_existing_dashboard(dashboard_name);
 	dc_acl_check_owner(dashboard);
-	widget = existing_widget(dashboard, name);
+	widget = dc_existing_widget(dashboard, name);
 	dc_install_check_source(source);
 	dc_acl_check_source(source);
 	if (tenant != NULL && tenant[strspn(tenant, " \t\r\n")] == '\0')
@@ -546,8 +484,8 @@ dashcache_watch(PG_FUNCTION_ARGS)
 Datum
 dashcache_unwatch(PG_FUNCTION_ARGS)
 {
-	char	   *name = name_argument(fcinfo, 0, "widget");
-	char	   *dashboard_name = name_argument(fcinfo, 2, "dashboard");
+	char	   *name = dc_argument_name(fcinfo, 0, "widget");
+	char	   *dashboard_name = dc_argument_name(fcinfo, 2, "dashboard");
 	DcDashboard *dashboard;
 	DcWidget   *widget;
 	DcCatalogWork work;
@@ -560,10 +498,10 @@ dashcache_unwatch(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("source must not be null")));
 
-	lock_definitions();
-	dashboard = existing_dashboard(dashboard_name);
+	dc_lock_definitions();
+	dashboard = dc_existing_dashboard(dashboard_name);
 	dc_acl_check_owner(dashboard);
-	widget = existing_widget(dashboard, name);
+	widget = dc_existing_widget(dashboard, name);
 
 	values[0] = Int32GetDatum(widget->id);
 	values[1] = PG_GETARG_DATUM(1);
@@ -590,7 +528,7 @@ dashcache_unwatch(PG_FUNCTION_ARGS)
 static void
 change_grant(FunctionCallInfo fcinfo, const char *sql)
 {
-	char	   *dashboard_name = name_argument(fcinfo, 0, "dashboard");
+	char	   *dashboard_name = dc_argument_name(fcinfo, 0, "dashboard");
 	DcDashboard *dashboard;
 	DcCatalogWork work;
 	Oid			types[2] = {TEXTOID, OIDOID};
@@ -602,8 +540,8 @@ change_grant(FunctionCallInfo fcinfo, const char *sql)
 				 errmsg("role must not be null"),
 				 errhint("'-' stands for PUBLIC.")));
 
-	lock_definitions();
-	dashboard = existing_dashboard(dashboard_name);
+	dc_lock_definitions();
+	dashboard = dc_existing_dashboard(dashboard_name);
 	dc_acl_check_owner(dashboard);
 	values[0] = CStringGetTextDatum(dashboard_name);
 	values[1] = PG_GETARG_DATUM(1);
@@ -650,13 +588,13 @@ dashcache_repair(PG_FUNCTION_ARGS)
 	uint64		version;
 	ListCell   *lc;
 
-	lock_definitions();
+	dc_lock_definitions();
 	names = PG_ARGISNULL(0) ? dc_catalog_dashboards() :
-		list_make1(name_argument(fcinfo, 0, "dashboard"));
+		list_make1(dc_argument_name(fcinfo, 0, "dashboard"));
 	version = own_version();
 	foreach(lc, names)
 	{
-		DcDashboard *dashboard = existing_dashboard(lfirst(lc));
+		DcDashboard *dashboard = dc_existing_dashboard(lfirst(lc));
 
 		if (PG_ARGISNULL(0) && !dc_acl_is_owner(dashboard))
 			continue;

@@ -30,6 +30,7 @@
 
 #include "changes.h"
 #include "consistency/stamp.h"
+#include "demand.h"
 #include "mix.h"
 
 #include "access/xact.h"
@@ -372,6 +373,9 @@ dc_writer_at_xact(XactEvent event)
 			announce();
 			break;
 		case XACT_EVENT_COMMIT:
+			if (writer->announced)
+				dc_demand_changes();
+			/* FALLTHROUGH */
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			/* its memory goes with TopTransactionContext */

@@ -163,6 +163,20 @@ dc_tenant_from_bytes(const DcTenantType *type, const char *bytes, uint32 len)
 	return PointerGetDatum(copy);
 }
 
+/* The params from the bytes in a key; none stand for an empty object. */
+Datum
+dc_params_from_bytes(const char *bytes, uint32 len)
+{
+	Jsonb	   *params;
+
+	if (len == 0)
+		return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+	params = palloc(VARHDRSZ + len);
+	SET_VARSIZE(params, VARHDRSZ + len);
+	memcpy(VARDATA(params), bytes, len);
+	return JsonbPGetDatum(params);
+}
+
 /* A hash that is the same for tenants that are equal. */
 uint32
 dc_tenant_hash(DcTenantType *type, Datum tenant, const char *bytes, uint32 len)

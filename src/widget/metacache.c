@@ -31,6 +31,7 @@
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/json.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -156,15 +157,45 @@ typedef struct Load
 	bool		found;
 } Load;
 
+/* An array of objects; dashcache_configure() has checked that. */
+static void
+read_variants(DcDashboard *dashboard, Jsonb *array)
+{
+	int			n = JsonContainerSize(&array->root);
+
+	dashboard->variants = palloc(sizeof(Datum) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		dashboard->variants[dashboard->nvariants++] =
+			PointerGetDatum(JsonbValueToJsonb(getIthJsonbValueFromContainer(&array->root, i)));
+}
+
 static void
 read_dashboard(HeapTuple tuple, TupleDesc desc, void *arg)
 {
 	Load	   *load = arg;
-	bool		null;
+	DcDashboard *dashboard = load->dashboard;
+	MemoryContext old = MemoryContextSwitchTo(load->context);
+	Datum		value[DC_DASHBOARD_WARM_ON_CHANGE + 1];
+	bool		null[DC_DASHBOARD_WARM_ON_CHANGE + 1];
+
+	for (int i = 1; i <= DC_DASHBOARD_WARM_ON_CHANGE; i++)
+		value[i] = heap_getattr(tuple, i, desc, &null[i]);
 
 	load->found = true;
-	load->dashboard->owner =
-		DatumGetObjectId(heap_getattr(tuple, DC_DASHBOARD_OWNER, desc, &null));
+	dashboard->owner = DatumGetObjectId(value[DC_DASHBOARD_OWNER]);
+	if (!null[DC_DASHBOARD_TENANTS])
+	{
+		dashboard->tenants = TextDatumGetCString(value[DC_DASHBOARD_TENANTS]);
+		dashboard->tenants_settings =
+			dc_settings_from_array(value[DC_DASHBOARD_TENANTS_SETTINGS]);
+	}
+	if (!null[DC_DASHBOARD_VARIANTS])
+		read_variants(dashboard, DatumGetJsonbP(value[DC_DASHBOARD_VARIANTS]));
+	if (!null[DC_DASHBOARD_GUARD])
+		dashboard->guard = TextDatumGetCString(value[DC_DASHBOARD_GUARD]);
+	dashboard->warm_on_start = DatumGetBool(value[DC_DASHBOARD_WARM_ON_START]);
+	dashboard->warm_on_change = DatumGetBool(value[DC_DASHBOARD_WARM_ON_CHANGE]);
+	MemoryContextSwitchTo(old);
 }
 
 static void

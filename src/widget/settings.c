@@ -17,9 +17,11 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/syscache.h"
 #include "utils/varlena.h"
 
 static const char *const pinned[] = {
@@ -152,4 +154,35 @@ dc_settings_pin(const DcSettings *settings)
 									 PGC_USERSET, PGC_S_SESSION,
 									 GUC_ACTION_SAVE, true, 0, false);
 	}
+}
+
+/*
+ * Begin to run somebody's query: as its owner, in a security-restricted
+ * operation, under the settings that were pinned with it.  To be followed by
+ * dc_owner_end(); an error in between is undone by the transaction's end.
+ */
+void
+dc_owner_begin(DcOwnerWork *work, Oid owner, const DcSettings *settings)
+{
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the owner of the query, role with OID %u, does not exist",
+						owner),
+				 errhint("Define it again, as another role.")));
+
+	GetUserIdAndSecContext(&work->save_user, &work->save_context);
+	SetUserIdAndSecContext(owner,
+						   work->save_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	work->save_nestlevel = NewGUCNestLevel();
+	dc_settings_pin(settings);
+}
+
+/* End what dc_owner_begin() has begun. */
+void
+dc_owner_end(DcOwnerWork *work)
+{
+	AtEOXact_GUC(false, work->save_nestlevel);
+	SetUserIdAndSecContext(work->save_user, work->save_context);
 }

@@ -1,0 +1,198 @@
+/*-------------------------------------------------------------------------
+ *
+ * configure.c
+ *		dashcache_configure(): the settings of a dashboard.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "api/arguments.h"
+#include "demand.h"
+#include "warm/tenants.h"
+#include "widget/acl.h"
+#include "widget/catalog.h"
+#include "widget/settings.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+
+PG_FUNCTION_INFO_V1(dashcache_configure);
+
+/* The arguments, in their order. */
+enum
+{
+	ARG_DASHBOARD,
+	ARG_TENANTS,
+	ARG_VARIANTS,
+	ARG_GUARD,
+	ARG_MEMORY_LIMIT,
+	ARG_WARM_ON_START,
+	ARG_WARM_ON_CHANGE,
+	ARG_NOTIFY
+};
+
+static void
+tenants_error_callback(void *arg)
+{
+	errcontext("tenants query of dashcache dashboard \"%s\"", (const char *) arg);
+}
+
+/* Run the tenants query once, so that what is wrong with it is said here. */
+static void
+check_tenants(const char *query, const DcDashboard *dashboard,
+			  const DcSettings *settings)
+{
+	ErrorContextCallback callback;
+	DcTenantList tenants = {0};
+	DcTenantsFound found;
+
+	callback.callback = tenants_error_callback;
+	callback.arg = unconstify(char *, dashboard->name);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	dc_tenants_query(query, dashboard->owner, settings, &tenants, &found);
+	error_context_stack = callback.previous;
+
+	if (found.nulls > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("the tenants query returns null"),
+				 errdetail("It does so in " INT64_FORMAT " of " INT64_FORMAT " rows.",
+						   found.nulls, found.nulls + found.duplicates + tenants.n),
+				 errhint("Add a condition such as WHERE company_id IS NOT NULL.")));
+	if (found.duplicates > 0)
+		ereport(NOTICE,
+				(errmsg("the tenants query lists tenants more than once"),
+				 errdetail(INT64_FORMAT " of " INT64_FORMAT " rows are repetitions. Each tenant is warmed once.",
+						   found.duplicates, found.duplicates + tenants.n)));
+}
+
+static void
+check_variants(Jsonb *variants)
+{
+	if (!JB_ROOT_IS_ARRAY(variants) || JB_ROOT_IS_SCALAR(variants))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("variants must be a JSON array"),
+				 errhint("For example '[{\"days\": 7}, {\"days\": 30}]'.")));
+	for (int i = 0; i < JsonContainerSize(&variants->root); i++)
+	{
+		JsonbValue *element = getIthJsonbValueFromContainer(&variants->root, i);
+
+		if (element->type != jbvBinary || !JsonContainerIsObject(element->val.binary.data))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("each of the variants must be a JSON object"),
+					 errdetail("Number %d is not.", i + 1),
+					 errhint("For example '[{\"days\": 7}, {\"days\": 30}]'.")));
+	}
+}
+
+/* The name of a setting that applications can set: it has a prefix. */
+static void
+check_guard(const char *guard)
+{
+	if (strchr(guard, '.') == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("guard must be the name of a customized setting: \"%s\"", guard),
+				 errhint("For example 'app.tenant_id'.")));
+	/* throws if there cannot be a setting of that name */
+	(void) set_config_option(guard, "", PGC_USERSET, PGC_S_TEST, GUC_ACTION_SET,
+							 false, ERROR, false);
+}
+
+static void
+not_supported(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s is not supported by this version of dashcache", what)));
+}
+
+/*
+ * dashcache_configure(dashboard, tenants, variants, guard, memory_limit,
+ * warm_on_start, warm_on_change, notify)
+ */
+Datum
+dashcache_configure(PG_FUNCTION_ARGS)
+{
+	char	   *name = dc_argument_name(fcinfo, ARG_DASHBOARD, "dashboard");
+	char	   *tenants = dc_argument_text(fcinfo, ARG_TENANTS);
+	char	   *guard = dc_argument_text(fcinfo, ARG_GUARD);
+	char	   *memory_limit = dc_argument_text(fcinfo, ARG_MEMORY_LIMIT);
+	char	   *notify = dc_argument_text(fcinfo, ARG_NOTIFY);
+	DcSettings	settings = dc_settings_capture();
+	DcDashboard *dashboard;
+	DcCatalogWork work;
+	Oid			types[7] = {TEXTOID, TEXTOID, TEXTARRAYOID, JSONBOID, TEXTOID,
+	BOOLOID, BOOLOID};
+	Datum		values[7] = {0};
+	char		nulls[7];
+
+	dc_lock_definitions();
+	dashboard = dc_existing_dashboard(name);
+	dc_acl_check_owner(dashboard);
+
+	memset(nulls, 'n', sizeof(nulls));
+	values[0] = CStringGetTextDatum(name);
+	nulls[0] = ' ';
+	if (tenants != NULL)
+	{
+		if (tenants[0] != '\0')
+			check_tenants(tenants, dashboard, &settings);
+		values[1] = CStringGetTextDatum(tenants);
+		values[2] = dc_settings_to_array(&settings);
+		nulls[1] = nulls[2] = ' ';
+	}
+	if (!PG_ARGISNULL(ARG_VARIANTS))
+	{
+		check_variants(PG_GETARG_JSONB_P(ARG_VARIANTS));
+		values[3] = PG_GETARG_DATUM(ARG_VARIANTS);
+		nulls[3] = ' ';
+	}
+	if (guard != NULL)
+	{
+		if (guard[0] != '\0')
+			check_guard(guard);
+		values[4] = CStringGetTextDatum(guard);
+		nulls[4] = ' ';
+	}
+	if (memory_limit != NULL && memory_limit[0] != '\0')
+		not_supported("memory_limit");
+	if (notify != NULL && notify[0] != '\0')
+		not_supported("notify");
+	for (int i = 0; i < 2; i++)
+	{
+		if (!PG_ARGISNULL(ARG_WARM_ON_START + i))
+		{
+			values[5 + i] = PG_GETARG_DATUM(ARG_WARM_ON_START + i);
+			nulls[5 + i] = ' ';
+		}
+	}
+
+	dc_catalog_begin(&work);
+	dc_catalog_execute("UPDATE dashcache.dashboard SET"
+					   "  tenants = NULLIF(COALESCE($2, tenants), ''),"
+					   "  tenants_settings = COALESCE($3, tenants_settings),"
+					   "  variants = NULLIF(COALESCE($4, variants), '[]'),"
+					   "  guard = NULLIF(COALESCE($5, guard), ''),"
+					   "  warm_on_start = COALESCE($6, warm_on_start),"
+					   "  warm_on_change = COALESCE($7, warm_on_change)"
+					   " WHERE name = $1",
+					   7, types, values, nulls);
+	/* what was in use is of interest only while it is to be warmed */
+	dc_catalog_execute("DELETE FROM dashcache.use u USING dashcache.dashboard d"
+					   " WHERE u.dashboard = $1 AND d.name = $1 AND NOT d.warm_on_start",
+					   1, types, values, NULL);
+	dc_catalog_end(&work);
+	dc_catalog_changed();
+	dc_demand_at_commit();
+	PG_RETURN_VOID();
+}

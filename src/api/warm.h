@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * warm.h
+ *		Runs and jobs, for the functions that ask for them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DASHCACHE_API_WARM_H
+#define DASHCACHE_API_WARM_H
+
+#include "postgres.h"
+
+extern void dc_check_workers(void);
+extern int64 dc_request_run(const char *dashboard, const char *tenant,
+							Oid role, int64 job);
+extern void dc_unschedule_dashboard(const char *dashboard);
+
+#endif							/* DASHCACHE_API_WARM_H */

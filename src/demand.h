@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * demand.h
+ *		What background work there is, by database.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DASHCACHE_DEMAND_H
+#define DASHCACHE_DEMAND_H
+
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "datatype/timestamp.h"
+
+/* Kinds of work. */
+#define DC_DEMAND_START		0x01	/* the server has started */
+#define DC_DEMAND_PLAN		0x02	/* jobs or settings of dashboards changed */
+#define DC_DEMAND_REFRESH	0x04	/* entries are to be refreshed */
+#define DC_DEMAND_CHANGES	0x08	/* sources have changed */
+#define DC_DEMAND_RUNS		0x10	/* a run waits for a worker */
+#define DC_DEMAND_USES		0x20	/* what is in use has changed */
+
+/* What a database's dashboards want to be told; set by a worker. */
+#define DC_WANTS_CHANGES	0x01	/* one is warmed on change */
+#define DC_WANTS_USES		0x02	/* one is warmed on start */
+
+/* The demand of one database, as the launcher sees it. */
+typedef struct DcDemand
+{
+	Oid			database;
+	uint32		what;
+	TimestampTz due;			/* when there will be some; DT_NOEND: never */
+} DcDemand;
+
+extern Size dc_demand_shmem_size(void);
+extern void dc_demand_shmem_init(void *place);
+extern void dc_demand_attach(void *place);
+
+extern bool dc_demand(Oid database, uint32 what);
+extern void dc_demand_changes(void);
+extern void dc_demand_uses(void);
+extern void dc_demand_at_commit(void);
+extern void dc_demand_at_xact(XactEvent event);
+
+extern uint32 dc_demand_take(uint32 mask);
+extern uint32 dc_demand_of(Oid database);
+extern void dc_demand_set_due(TimestampTz due);
+extern void dc_demand_set_wants(uint32 wants);
+extern int	dc_demand_list(DcDemand *list, int capacity);
+extern void dc_demand_forget(Oid database);
+extern void dc_demand_set_launcher(struct Latch *latch);
+extern void dc_demand_wake_launcher(void);
+
+#endif							/* DASHCACHE_DEMAND_H */

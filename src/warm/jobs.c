@@ -1,0 +1,261 @@
+/*-------------------------------------------------------------------------
+ *
+ * jobs.c
+ *		Jobs: what is warmed when, and how it went.
+ *
+ * Jobs are rows of dashcache.job.  Those with an interval have the time of
+ * their next run with them; a worker asks for the runs that are due, moves
+ * these times on, and says when the next is due (demand.c).  What was due while
+ * the server was down is done once, at start.  A job whose last run has not
+ * ended waits for its next turn.
+ *
+ * Those with a cron expression are jobs of pg_cron, too, which calls
+ * dashcache_run_job().
+ *
+ * Locking: rows of dashcache.job; the runs' lock (run.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "warm/jobs.h"
+
+#include "demand.h"
+#include "warm/schedule.h"
+#include "warm/uses.h"
+#include "widget/acl.h"
+#include "widget/catalog.h"
+#include "widget/metacache.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* So many runs are remembered. */
+#define MAX_RUNS 1000
+
+/* So long before an hour those are warmed who are expected in it. */
+#define AHEAD_US (10 * USECS_PER_MINUTE)
+
+/* When there is no room for a run, it is tried again after this. */
+#define RETRY_US USECS_PER_SEC
+
+/* A job that is due. */
+typedef struct DueJob
+{
+	int64		id;
+	char	   *dashboard;		/* NULL: all */
+	char	   *tenant;			/* NULL: all */
+	char		kind;
+	Interval   *every;
+	Oid			role;
+	TimestampTz anchor;
+	TimestampTz next_run;
+} DueJob;
+
+/* A new number for a run. */
+int64
+dc_jobs_next_run_id(void)
+{
+	Oid			namespace = get_namespace_oid("dashcache", false);
+
+	return nextval_internal(get_relname_relid("run_id", namespace), false);
+}
+
+/*
+ * Ask for a run.  "dashboard" NULL: all that the role owns; "tenant" NULL:
+ * those configured and in use; "hour_of_week" not -1: those expected in it.
+ * Returns the run's number, or 0 if too many runs wait already.
+ */
+int64
+dc_jobs_request(const char *dashboard, const char *tenant, Oid role,
+				int64 job, int hour_of_week)
+{
+	DcRunRequest request = {0};
+
+	request.id = dc_jobs_next_run_id();
+	request.job = job;
+	request.database = MyDatabaseId;
+	request.role = role;
+	request.hour_of_week = hour_of_week;
+	if (dashboard != NULL)
+		strlcpy(request.dashboard, dashboard, NAMEDATALEN);
+	request.one_tenant = tenant != NULL;
+	if (tenant != NULL)
+		strlcpy(request.tenant, tenant, DC_RUN_TENANT_LEN);
+	return dc_run_request(&request) ? request.id : 0;
+}
+
+/* The dashboards of a job, in the catalog's order. */
+static List *
+dashboards_of(const DueJob *job)
+{
+	List	   *all = job->dashboard != NULL ? list_make1(job->dashboard) :
+	dc_catalog_dashboards();
+	List	   *own = NIL;
+	ListCell   *lc;
+
+	foreach(lc, all)
+	{
+		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
+
+		if (dashboard != NULL && has_privs_of_role(job->role, dashboard->owner))
+			own = lappend(own, dashboard);
+	}
+	return own;
+}
+
+/* When a job runs after "now". */
+static TimestampTz
+next_run(const DueJob *job, TimestampTz now)
+{
+	if (job->kind == DC_SCHEDULE_INTERVAL)
+		return dc_schedule_next(job->anchor, job->every, now);
+	/* at the hour to learn, and before it to warm */
+	return Min(dc_schedule_next_hour(now, 0), dc_schedule_next_hour(now, AHEAD_US));
+}
+
+/* Do what is to be done for a job.  False: try again soon. */
+static bool
+start(const DueJob *job, TimestampTz now)
+{
+	ListCell   *lc;
+
+	if (job->kind == DC_SCHEDULE_PREDICTIVE && job->next_run % USECS_PER_HOUR == 0)
+	{
+		/* too late, and it is no longer known who came in that hour */
+		if (now - job->next_run < USECS_PER_HOUR / 4)
+		{
+			foreach(lc, dashboards_of(job))
+				dc_visits_save(lfirst(lc), job->next_run - USECS_PER_HOUR);
+		}
+		return true;
+	}
+	if (dc_run_of_job_exists(MyDatabaseId, job->id))
+		return true;
+	return dc_jobs_request(job->dashboard, job->tenant, job->role, job->id,
+						   job->kind == DC_SCHEDULE_PREDICTIVE ?
+						   dc_schedule_hour_of_week(now + AHEAD_US) : -1) != 0;
+}
+
+/* The jobs that are due, locked, so that no other worker starts them, too. */
+static List *
+read_due(TimestampTz now)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			type = TIMESTAMPTZOID;
+	Datum		value = TimestampTzGetDatum(now);
+	List	   *jobs = NIL;
+	uint64		n;
+
+	n = dc_catalog_execute("SELECT id, dashboard, tenant, kind, every, role, anchor, next_run"
+						   " FROM dashcache.job WHERE active AND kind <> 'c' AND next_run <= $1"
+						   " ORDER BY next_run, id FOR UPDATE SKIP LOCKED",
+						   1, &type, &value, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MemoryContext old = MemoryContextSwitchTo(caller);
+		DueJob	   *job = palloc0(sizeof(DueJob));
+		Datum		every;
+		bool		isnull;
+
+		job->id = DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
+		job->dashboard = SPI_getvalue(tuple, desc, 2);
+		job->tenant = SPI_getvalue(tuple, desc, 3);
+		job->kind = DatumGetChar(SPI_getbinval(tuple, desc, 4, &isnull));
+		every = SPI_getbinval(tuple, desc, 5, &isnull);
+		if (!isnull)
+		{
+			job->every = palloc(sizeof(Interval));
+			*job->every = *DatumGetIntervalP(every);
+		}
+		job->role = DatumGetObjectId(SPI_getbinval(tuple, desc, 6, &isnull));
+		job->anchor = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 7, &isnull));
+		job->next_run = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 8, &isnull));
+		jobs = lappend(jobs, job);
+		MemoryContextSwitchTo(old);
+	}
+	return jobs;
+}
+
+/*
+ * Start what is due, in a transaction of the caller's.  Returns when the next
+ * job is; DT_NOEND: there is none.
+ */
+TimestampTz
+dc_jobs_due(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = DT_NOEND;
+	DcCatalogWork work;
+	List	   *jobs;
+	ListCell   *lc;
+	Datum		earliest;
+	bool		isnull;
+
+	dc_catalog_begin(&work);
+	jobs = read_due(now);
+	foreach(lc, jobs)
+	{
+		DueJob	   *job = lfirst(lc);
+		Oid			types[2] = {INT8OID, TIMESTAMPTZOID};
+		Datum		values[2];
+
+		values[0] = Int64GetDatum(job->id);
+		values[1] = TimestampTzGetDatum(start(job, now) ? next_run(job, now) :
+										now + RETRY_US);
+		dc_catalog_execute("UPDATE dashcache.job SET next_run = $2 WHERE id = $1",
+						   2, types, values, NULL);
+	}
+	dc_catalog_execute("SELECT min(next_run) FROM dashcache.job WHERE active AND kind <> 'c'",
+					   0, NULL, NULL, NULL);
+	earliest = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+		next = DatumGetTimestampTz(earliest);
+	dc_catalog_end(&work);
+	return next;
+}
+
+/* Write down how a run went, in a transaction of the caller's. */
+void
+dc_jobs_save_run(const DcRunProgress *run)
+{
+	Oid			types[9] = {INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID,
+	INT8OID, INT8OID, INT8OID, TEXTOID};
+	Datum		values[9];
+	char		nulls[9];
+	int64		done = run->warmed + run->already_current + run->failed;
+	DcCatalogWork work;
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = Int64GetDatum(run->id);
+	values[1] = Int64GetDatum(run->job);
+	nulls[1] = run->job == 0 ? 'n' : ' ';
+	values[2] = CStringGetTextDatum(run->dashboard);
+	nulls[2] = run->dashboard[0] == '\0' ? 'n' : ' ';
+	values[3] = TimestampTzGetDatum(run->started_at);
+	values[4] = Int64GetDatum(Max(run->planned, done));
+	values[5] = Int64GetDatum(run->warmed);
+	values[6] = Int64GetDatum(run->already_current);
+	values[7] = Int64GetDatum(run->failed);
+	values[8] = CStringGetTextDatum(run->last_error);
+	nulls[8] = run->last_error[0] == '\0' ? 'n' : ' ';
+
+	dc_catalog_begin(&work);
+	dc_catalog_execute("INSERT INTO dashcache.run (id, job, dashboard, started_at, finished_at,"
+					   "  planned, warmed, already_current, failed, last_error)"
+					   " VALUES ($1, $2, $3, $4, clock_timestamp(), $5, $6, $7, $8, $9)",
+					   9, types, values, nulls);
+	dc_catalog_execute("DELETE FROM dashcache.run WHERE id <= $1 - " CppAsString2(MAX_RUNS),
+					   1, types, values, NULL);
+	dc_catalog_end(&work);
+}

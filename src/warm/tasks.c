@@ -1,0 +1,452 @@
+/*-------------------------------------------------------------------------
+ *
+ * tasks.c
+ *		Working on a run.
+ *
+ * Each entry is computed in a transaction of its own, so that no snapshot is
+ * older than it must be, and one that fails stops no other.  Those that fail
+ * for a reason that may pass (a lock, a deadlock) are tried again, after all
+ * others and a little later each time.
+ *
+ * The tenants of a task are those whose hash leaves the task's remainder; each
+ * worker makes its own list of tenants, once for a run.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "warm/tasks.h"
+
+#include "read/fetch.h"
+#include "warm/jobs.h"
+#include "warm/pool.h"
+#include "warm/run.h"
+#include "warm/tenants.h"
+#include "widget/catalog.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* Tenants of a task; and the most tasks that a run is divided into. */
+#define TENANTS_A_TASK 16
+#define MAX_CHUNKS 256
+
+/* How often what failed is tried again, and after how long the first time. */
+#define RETRIES 3
+#define RETRY_DELAY_MS 100
+
+/* So long a worker works for one database while others wait. */
+#define SHARE_US (10 * USECS_PER_SEC)
+
+static TimestampTz working_since;
+
+/* A dashboard to warm, and for whom. */
+typedef struct Part
+{
+	char	   *dashboard;
+	DcAudience	audience;
+} Part;
+
+/* What this worker knows of the run it works on. */
+typedef struct Work
+{
+	DcRunRequest request;
+	DcRunPlan	plan;
+	List	   *parts;			/* of Part */
+	List	   *again;			/* of Item: failed, to be tried again */
+	MemoryContext context;
+} Work;
+
+/* One entry to compute. */
+typedef struct Item
+{
+	Work	   *work;
+	const char *dashboard;
+	uint32		widget;
+	const char *tenant;
+	Datum		params;
+	bool		was_current;
+} Item;
+
+/*-------------------------------------------------------------------------
+ * Transactions
+ *-------------------------------------------------------------------------
+ */
+
+/* Is it worth trying again? */
+static bool
+may_pass(int sqlerrcode)
+{
+	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK ||
+		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES ||
+		sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+/*
+ * Do something in a transaction of its own.  False if it has failed, with the
+ * message in *error, in the current memory context, and in *transient whether
+ * it may pass.  What fails is logged once a minute at most: a widget that fails
+ * does so for every tenant.
+ */
+bool
+dc_task_run(DcTask task, void *arg, char **error, bool *transient)
+{
+	static TimestampTz logged_at = DT_NOBEGIN;
+	MemoryContext caller = CurrentMemoryContext;
+	volatile bool done = false;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PG_TRY();
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		task(arg);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *data;
+		TimestampTz now = GetCurrentTimestamp();
+
+		MemoryContextSwitchTo(caller);
+		data = CopyErrorData();
+		*error = data->message;
+		*transient = may_pass(data->sqlerrcode);
+		HOLD_INTERRUPTS();
+		if (logged_at < now - USECS_PER_MINUTE)
+		{
+			logged_at = now;
+			EmitErrorReport();
+		}
+		FlushErrorState();
+		AbortCurrentTransaction();
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	pgstat_report_stat(false);
+	return done;
+}
+
+/* Note that this process begins to work. */
+void
+dc_worker_begin(void)
+{
+	working_since = GetCurrentTimestamp();
+}
+
+/*
+ * Is this worker to end, although there is work left?  When other databases
+ * wait for a worker, and this one has had its share.
+ */
+bool
+dc_worker_should_end(void)
+{
+	return dc_pool_others_wait() &&
+		GetCurrentTimestamp() - working_since > SHARE_US;
+}
+
+/*-------------------------------------------------------------------------
+ * Planning
+ *-------------------------------------------------------------------------
+ */
+
+/* Find out which dashboards, and for whom. */
+static void
+read_parts(void *arg)
+{
+	Work	   *work = arg;
+	MemoryContext old = MemoryContextSwitchTo(work->context);
+	List	   *names;
+	ListCell   *lc;
+
+	if (work->request.dashboard[0] != '\0')
+		names = list_make1(pstrdup(work->request.dashboard));
+	else
+		names = dc_catalog_dashboards();
+	foreach(lc, names)
+	{
+		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
+		Part	   *part;
+
+		if (dashboard == NULL || !has_privs_of_role(work->request.role, dashboard->owner))
+			continue;
+		part = palloc0(sizeof(Part));
+		part->dashboard = pstrdup(dashboard->name);
+		dc_tenants_audience(dashboard,
+							work->request.one_tenant ? work->request.tenant : NULL,
+							work->request.hour_of_week, &part->audience);
+		work->parts = lappend(work->parts, part);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Count what there is to do, and say how it is divided. */
+static void
+make_plan(void *arg)
+{
+	Work	   *work = arg;
+	DcRunPlan  *plan = &work->plan;
+	int			longest = 0;
+	ListCell   *lc;
+
+	memset(plan, 0, sizeof(*plan));
+	foreach(lc, work->parts)
+	{
+		Part	   *part = lfirst(lc);
+		DcDashboard *dashboard = dc_metacache_dashboard(part->dashboard);
+
+		if (dashboard == NULL)
+			continue;
+		for (int i = 0; i < dashboard->nwidgets; i++)
+		{
+			DcWidget   *widget = &dashboard->widgets[i];
+			const DcTenantList *tenants;
+			Datum		params;
+
+			for (int v = 0; (tenants = dc_tenants_of_widget(&part->audience, widget, v, &params)) != NULL; v++)
+			{
+				plan->planned += tenants->n;
+				longest = Max(longest, tenants->n);
+			}
+		}
+	}
+	if (plan->planned > 0)
+		plan->nchunks = Min(Max(longest / TENANTS_A_TASK, 1), MAX_CHUNKS);
+}
+
+/*-------------------------------------------------------------------------
+ * Entries
+ *-------------------------------------------------------------------------
+ */
+
+static void
+warm_item(void *arg)
+{
+	Item	   *item = arg;
+	DcDashboard *dashboard = dc_metacache_dashboard(item->dashboard);
+	DcRequest	request = {0};
+
+	if (dashboard == NULL)
+		return;
+	request.tenant = CStringGetTextDatum(item->tenant);
+	request.tenant_type = TEXTOID;
+	request.params = item->params;
+	for (int i = 0; i < dashboard->nwidgets; i++)
+	{
+		if (dashboard->widgets[i].id == item->widget)
+			item->was_current = !dc_fetch_warm(dashboard, &dashboard->widgets[i], &request);
+	}
+}
+
+/* Compute one entry, and count it. */
+static void
+do_item(Item *item, bool last_try)
+{
+	Work	   *work = item->work;
+	char	   *error = NULL;
+	bool		transient = false;
+
+	CHECK_FOR_INTERRUPTS();
+	item->was_current = false;
+	if (dc_task_run(warm_item, item, &error, &transient))
+		dc_run_count(item->was_current ? 0 : 1, item->was_current ? 1 : 0, 0);
+	else if (transient && !last_try && !dc_run_is_cancelled())
+	{
+		MemoryContext old = MemoryContextSwitchTo(work->context);
+		Item	   *copy = palloc(sizeof(Item));
+
+		*copy = *item;
+		work->again = lappend(work->again, copy);
+		MemoryContextSwitchTo(old);
+	}
+	else
+	{
+		dc_run_count(0, 0, 1);
+		dc_run_set_error(error);
+	}
+}
+
+static bool
+in_plan(const DcRunPlan *plan, uint32 widget)
+{
+	for (int i = 0; i < plan->nsets; i++)
+	{
+		if (plan->sets[i] == widget)
+			return true;
+	}
+	return false;
+}
+
+/* The IDs of a dashboard's widgets, read in a transaction. */
+typedef struct Widgets
+{
+	Part	   *part;
+	List	   *list;			/* of DcWidget: copies, for ID and params */
+	MemoryContext context;
+} Widgets;
+
+static void
+read_widgets(void *arg)
+{
+	Widgets    *widgets = arg;
+	DcDashboard *dashboard = dc_metacache_dashboard(widgets->part->dashboard);
+	MemoryContext old = MemoryContextSwitchTo(widgets->context);
+
+	for (int i = 0; dashboard != NULL && i < dashboard->nwidgets; i++)
+	{
+		DcWidget   *copy = palloc(sizeof(DcWidget));
+
+		*copy = dashboard->widgets[i];
+		widgets->list = lappend(widgets->list, copy);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Do the tenants of one remainder. */
+static void
+do_chunk(Work *work, int chunk)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, work->parts)
+	{
+		Widgets		widgets = {lfirst(lc), NIL, CurrentMemoryContext};
+		char	   *error;
+		bool		transient;
+
+		if (!dc_task_run(read_widgets, &widgets, &error, &transient))
+		{
+			dc_run_set_error(error);
+			continue;
+		}
+		foreach(lc2, widgets.list)
+		{
+			DcWidget   *widget = lfirst(lc2);
+			const DcTenantList *tenants;
+			Item		item = {work, widgets.part->dashboard, widget->id};
+
+			if (in_plan(&work->plan, widget->id))
+				continue;
+			for (int v = 0; (tenants = dc_tenants_of_widget(&widgets.part->audience, widget, v, &item.params)) != NULL; v++)
+			{
+				for (int i = 0; i < tenants->n && !dc_run_is_cancelled(); i++)
+				{
+					item.tenant = tenants->list[i];
+					if (hash_bytes((const unsigned char *) item.tenant, strlen(item.tenant)) %
+						(uint32) work->plan.nchunks == chunk)
+						do_item(&item, false);
+				}
+			}
+		}
+	}
+}
+
+/* Try again what failed, a little later each time. */
+static void
+do_again(Work *work)
+{
+	for (int try = 1; try <= RETRIES && work->again != NIL; try++)
+	{
+		List	   *again = work->again;
+		ListCell   *lc;
+
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 RETRY_DELAY_MS << (2 * (try - 1)), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		work->again = NIL;
+		foreach(lc, again)
+			do_item(lfirst(lc), try == RETRIES);
+	}
+}
+
+static void
+save_run(void *arg)
+{
+	dc_jobs_save_run(arg);
+}
+
+/*-------------------------------------------------------------------------
+ * Runs
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Work on the runs of this database, until there is nothing to do for them.
+ * Called outside a transaction.
+ */
+void
+dc_task_join_run(void)
+{
+	DcRunRequest request;
+	DcRunRole	role;
+
+	while ((role = dc_run_join(&request)) != DC_RUN_NONE)
+	{
+		Work		work = {0};
+		DcRunProgress final;
+		char	   *error = NULL;
+		bool		transient;
+		char	   *activity;
+		int			task;
+		bool		failed;
+		MemoryContext old;
+
+		work.request = request;
+		work.context = AllocSetContextCreate(TopMemoryContext, "dashcache run",
+											 ALLOCSET_DEFAULT_SIZES);
+		old = MemoryContextSwitchTo(work.context);
+		dc_pool_set_run(request.id);
+		activity = psprintf("dashcache run " INT64_FORMAT ": warming %s", request.id,
+							request.dashboard[0] != '\0' ? request.dashboard : "all dashboards");
+		pgstat_report_activity(STATE_RUNNING, activity);
+
+		failed = !dc_task_run(read_parts, &work, &error, &transient) ||
+			(role == DC_RUN_LEADER && !dc_task_run(make_plan, &work, &error, &transient));
+		if (failed)
+		{
+			dc_run_set_error(error);
+			memset(&work.plan, 0, sizeof(work.plan));
+			if (role == DC_RUN_LEADER)
+				dc_run_set_plan(&work.plan);
+		}
+		else
+		{
+			if (role == DC_RUN_LEADER)
+				dc_run_set_plan(&work.plan);
+			else
+				dc_run_get_plan(&work.plan);
+			while (!dc_worker_should_end() && dc_run_next_task(&task))
+				do_chunk(&work, task - work.plan.nsets);
+			do_again(&work);
+		}
+
+		if (dc_run_leave(failed, &final))
+		{
+			if (!dc_task_run(save_run, &final, &error, &transient))
+				ereport(LOG,
+						(errmsg("dashcache could not write down how run " INT64_FORMAT " went: %s",
+								final.id, error)));
+			dc_run_end();
+		}
+		dc_pool_set_run(0);
+		pgstat_report_activity(STATE_IDLE, NULL);
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(work.context);
+		if (failed || dc_worker_should_end())
+			break;
+	}
+}

@@ -1,0 +1,231 @@
+/*-------------------------------------------------------------------------
+ *
+ * tenants.c
+ *		For whom a dashboard is to be warmed.
+ *
+ * For the tenants that its tenants query lists, with the params that are
+ * configured as variants; and for what is, or was, in use: the entries that
+ * are there, and what dashcache.use remembers of the time before the server
+ * was started (uses.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "warm/tenants.h"
+
+#include "read/fetch.h"
+#include "store/store.h"
+#include "warm/uses.h"
+#include "widget/catalog.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+static void
+add(DcTenantList *tenants, char *tenant)
+{
+	if (tenants->n == tenants->capacity)
+	{
+		tenants->capacity = Max(64, tenants->capacity * 2);
+		tenants->list = tenants->list == NULL ?
+			palloc(sizeof(char *) * tenants->capacity) :
+			repalloc_huge(tenants->list, sizeof(char *) * tenants->capacity);
+	}
+	tenants->list[tenants->n++] = tenant;
+}
+
+static int
+compare_tenants(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* Keep each tenant once; returns how many went. */
+static int64
+make_unique(DcTenantList *tenants)
+{
+	int			kept = 0;
+	int64		before = tenants->n;
+
+	if (tenants->n == 0)
+		return 0;
+	qsort(tenants->list, tenants->n, sizeof(char *), compare_tenants);
+	for (int i = 1; i < tenants->n; i++)
+	{
+		if (strcmp(tenants->list[i], tenants->list[kept]) != 0)
+			tenants->list[++kept] = tenants->list[i];
+	}
+	tenants->n = kept + 1;
+	return before - tenants->n;
+}
+
+/*
+ * Run a tenants query, as its owner, and add what it lists; the result is in
+ * the current memory context.  Throws what the query throws, and refuses what
+ * is not one SELECT of one column.
+ */
+void
+dc_tenants_query(const char *query, Oid owner, const DcSettings *settings,
+				 DcTenantList *tenants, DcTenantsFound *found)
+{
+	MemoryContext context = CurrentMemoryContext;
+	DcOwnerWork work;
+	SPIPlanPtr	plan;
+	Portal		portal;
+
+	found->nulls = 0;
+	dc_owner_begin(&work, owner, settings);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	plan = SPI_prepare(query, 0, NULL);
+	if (plan == NULL || !SPI_is_cursor_plan(plan))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the tenants query must be one SELECT")));
+	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+	if (portal->tupDesc == NULL || portal->tupDesc->natts != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("the tenants query must return one column"),
+				 errhint("For example 'SELECT id FROM companies'.")));
+	do
+	{
+		SPI_cursor_fetch(portal, true, 1000);
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			char	   *tenant = SPI_getvalue(SPI_tuptable->vals[i],
+											  SPI_tuptable->tupdesc, 1);
+
+			if (tenant == NULL)
+				found->nulls++;
+			else
+			{
+				MemoryContext old = MemoryContextSwitchTo(context);
+
+				add(tenants, pstrdup(tenant));
+				MemoryContextSwitchTo(old);
+			}
+		}
+		if (SPI_tuptable != NULL)
+			SPI_freetuptable(SPI_tuptable);
+		CHECK_FOR_INTERRUPTS();
+	} while (SPI_processed > 0);
+	SPI_cursor_close(portal);
+	SPI_finish();
+	dc_owner_end(&work);
+	found->duplicates = make_unique(tenants);
+}
+
+/*-------------------------------------------------------------------------
+ * What is in use
+ *-------------------------------------------------------------------------
+ */
+
+static DcVariant *
+variant_of(DcAudience *audience, Datum params)
+{
+	Jsonb	   *wanted = DatumGetJsonbP(params);
+	DcVariant  *variant;
+
+	for (int i = 0; i < audience->nvariants; i++)
+	{
+		Jsonb	   *given = DatumGetJsonbP(audience->variants[i].params);
+
+		if (VARSIZE(given) == VARSIZE(wanted) &&
+			memcmp(given, wanted, VARSIZE(given)) == 0)
+			return &audience->variants[i];
+	}
+	audience->variants = audience->variants == NULL ?
+		palloc(sizeof(DcVariant)) :
+		repalloc(audience->variants, sizeof(DcVariant) * (audience->nvariants + 1));
+	variant = &audience->variants[audience->nvariants++];
+	memset(variant, 0, sizeof(*variant));
+	variant->params = PointerGetDatum(wanted);
+	return variant;
+}
+
+/* Something was in use; "params" is 0 for a widget that does not look at them. */
+static void
+add_use(const char *tenant, Datum params, void *arg)
+{
+	DcAudience *audience = arg;
+	char	   *copy = pstrdup(tenant);
+
+	add(&audience->plain, copy);
+	if (params != (Datum) 0)
+		add(&variant_of(audience, params)->tenants, copy);
+}
+
+static void
+add_expected(const char *tenant, void *arg)
+{
+	add(arg, pstrdup(tenant));
+}
+
+/*
+ * Find out for whom a dashboard is to be warmed; or only for one tenant, if it
+ * is not NULL; or only for those expected in an hour of the week, if that is
+ * not -1.  The result is in the current memory context.
+ */
+void
+dc_tenants_audience(DcDashboard *dashboard, const char *one_tenant,
+					int hour_of_week, DcAudience *audience)
+{
+	DcTenantList listed = {0};
+	DcTenantsFound found;
+
+	memset(audience, 0, sizeof(*audience));
+
+	if (one_tenant != NULL)
+		add(&listed, pstrdup(one_tenant));
+	else if (hour_of_week >= 0)
+		dc_visits_expected(dashboard->name, hour_of_week, add_expected, &listed);
+	else
+	{
+		if (dashboard->tenants != NULL)
+			dc_tenants_query(dashboard->tenants, dashboard->owner,
+							 &dashboard->tenants_settings, &listed, &found);
+		dc_uses_each(dashboard, add_use, audience);
+	}
+
+	for (int i = 0; i < listed.n; i++)
+		add(&audience->plain, listed.list[i]);
+	for (int v = 0; v < Max(dashboard->nvariants, 1); v++)
+	{
+		Datum		params = dashboard->nvariants > 0 ? dashboard->variants[v] :
+			DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		DcVariant  *variant = variant_of(audience, params);
+
+		for (int i = 0; i < listed.n; i++)
+			add(&variant->tenants, listed.list[i]);
+	}
+
+	(void) make_unique(&audience->plain);
+	for (int v = 0; v < audience->nvariants; v++)
+		(void) make_unique(&audience->variants[v].tenants);
+}
+
+/*
+ * The tenants that a widget is to be warmed for, with the params of number
+ * "variant"; NULL if there are no params of that number for it.
+ */
+const DcTenantList *
+dc_tenants_of_widget(const DcAudience *audience, const DcWidget *widget,
+					 int variant, Datum *params)
+{
+	if (!widget->uses_params)
+	{
+		*params = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		return variant == 0 ? &audience->plain : NULL;
+	}
+	if (variant >= audience->nvariants)
+		return NULL;
+	*params = audience->variants[variant].params;
+	return &audience->variants[variant].tenants;
+}

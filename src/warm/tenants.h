@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * tenants.h
+ *		For whom a dashboard is to be warmed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DASHCACHE_TENANTS_H
+#define DASHCACHE_TENANTS_H
+
+#include "postgres.h"
+
+#include "widget/metacache.h"
+
+/* Tenants, as text, each once and in no particular order. */
+typedef struct DcTenantList
+{
+	char	  **list;
+	int			n;
+	int			capacity;
+} DcTenantList;
+
+/* Params, and the tenants that widgets are warmed for with them. */
+typedef struct DcVariant
+{
+	Datum		params;			/* jsonb */
+	DcTenantList tenants;
+} DcVariant;
+
+/* All that a dashboard is to be warmed for. */
+typedef struct DcAudience
+{
+	DcTenantList plain;			/* for widgets that do not look at params */
+	DcVariant  *variants;		/* for those that do */
+	int			nvariants;
+} DcAudience;
+
+/* What a tenants query has given besides tenants. */
+typedef struct DcTenantsFound
+{
+	int64		nulls;
+	int64		duplicates;
+} DcTenantsFound;
+
+extern void dc_tenants_query(const char *query, Oid owner,
+							 const DcSettings *settings,
+							 DcTenantList *tenants, DcTenantsFound *found);
+extern void dc_tenants_audience(DcDashboard *dashboard, const char *one_tenant,
+								int hour_of_week, DcAudience *audience);
+extern const DcTenantList *dc_tenants_of_widget(const DcAudience *audience,
+												const DcWidget *widget,
+												int variant, Datum *params);
+
+#endif							/* DASHCACHE_TENANTS_H */

@@ -1,0 +1,132 @@
+/*-------------------------------------------------------------------------
+ *
+ * utility.c
+ *		Commands that workers must not stand in the way of.
+ *
+ * DROP DATABASE and its like want the database for themselves, and DROP
+ * EXTENSION wants our tables.  They keep the workers out (pool.c) while they
+ * run; DROP EXTENSION until its transaction has ended, since a worker that came
+ * in between would hold the locks that it needs at its end.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "warm/utility.h"
+
+#include "demand.h"
+#include "preload.h"
+#include "warm/pool.h"
+
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+
+/* Is there a hold that ends with the transaction? */
+static bool hold_until_end = false;
+
+/* The database that a command wants for itself; InvalidOid: none. */
+static Oid
+wanted_database(Node *statement)
+{
+	const char *name = NULL;
+	ListCell   *lc;
+
+	switch (nodeTag(statement))
+	{
+		case T_DropdbStmt:
+			name = ((DropdbStmt *) statement)->dbname;
+			break;
+		case T_CreatedbStmt:
+			name = "template1";
+			foreach(lc, ((CreatedbStmt *) statement)->options)
+			{
+				DefElem    *option = lfirst(lc);
+
+				if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
+					name = defGetString(option);
+			}
+			break;
+		case T_RenameStmt:
+			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
+				name = ((RenameStmt *) statement)->subname;
+			break;
+		case T_AlterDatabaseStmt:
+			/* only SET TABLESPACE needs it, the rest are quick */
+			name = ((AlterDatabaseStmt *) statement)->dbname;
+			break;
+		default:
+			break;
+	}
+	return name == NULL ? InvalidOid : get_database_oid(name, true);
+}
+
+static bool
+drops_extension(Node *statement)
+{
+	ListCell   *lc;
+
+	if (IsA(statement, DropStmt) &&
+		((DropStmt *) statement)->removeType == OBJECT_EXTENSION)
+	{
+		foreach(lc, ((DropStmt *) statement)->objects)
+		{
+			if (strcmp(strVal(lfirst(lc)), "dashcache") == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * A utility command begins.  True if dc_utility_ends() is to be called, even if
+ * it fails.
+ */
+bool
+dc_utility_begins(Node *statement)
+{
+	Oid			database;
+
+	if (!dc_preloaded)
+		return false;
+	if (IsA(statement, TransactionStmt))
+		return ((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
+	if (drops_extension(statement))
+	{
+		hold_until_end = true;
+		dc_pool_hold(MyDatabaseId);
+		return false;
+	}
+	database = wanted_database(statement);
+	if (!OidIsValid(database))
+		return false;
+	dc_pool_hold(database);
+	return true;
+}
+
+/* A utility command has ended, or failed. */
+void
+dc_utility_ends(Node *statement)
+{
+	if (IsA(statement, TransactionStmt))
+	{
+		/* nobody here knows what it has changed */
+		dc_demand_changes();
+		return;
+	}
+	dc_pool_release();
+	dc_pool_ask_to_list();
+}
+
+/* The transaction of DROP EXTENSION has ended. */
+void
+dc_utility_at_xact(XactEvent event)
+{
+	if (hold_until_end &&
+		(event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		 event == XACT_EVENT_PREPARE))
+	{
+		hold_until_end = false;
+		dc_pool_release();
+	}
+}

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * utility.h
+ *		Commands that workers must not stand in the way of.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DASHCACHE_UTILITY_H
+#define DASHCACHE_UTILITY_H
+
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "nodes/parsenodes.h"
+
+extern bool dc_utility_begins(Node *statement);
+extern void dc_utility_ends(Node *statement);
+extern void dc_utility_at_xact(XactEvent event);
+
+#endif							/* DASHCACHE_UTILITY_H */

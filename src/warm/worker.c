@@ -1,0 +1,266 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *		The process that works for one database.
+ *
+ * It takes what there is to do (demand.c), a kind at a time, and waits a while
+ * for more before it ends.  Between pieces of work it has no transaction open.
+ *
+ * Changes and uses are not looked at when they become known, but a moment
+ * later, together with those that follow.  Looking means to scan all entries,
+ * so it is done the less often the longer it takes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "warm/worker.h"
+
+#include "demand.h"
+#include "warm/change.h"
+#include "warm/jobs.h"
+#include "warm/pool.h"
+#include "warm/tasks.h"
+#include "warm/uses.h"
+#include "widget/catalog.h"
+#include "widget/metacache.h"
+
+#include "access/xact.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* So long it waits for something to do before it ends. */
+#define LINGER_US (5 * USECS_PER_SEC)
+
+/* From the first change to looking at what it has made stale. */
+#define CHANGE_DELAY_US (USECS_PER_SEC / 2)
+
+/* The share of its time that a worker spends on looking, one in so many. */
+#define LOOK_SHARE 10
+
+/* From the first use to writing it down: at first, and at most. */
+#define USE_DELAY_US (2 * USECS_PER_SEC)
+#define MAX_USE_DELAY_US USECS_PER_MINUTE
+
+static TimestampTz changes_due = DT_NOEND;
+static TimestampTz changes_not_before = DT_NOBEGIN;
+static TimestampTz uses_due = DT_NOEND;
+static int64 use_delay_us = USE_DELAY_US;
+
+/* What a look at the catalog has found. */
+typedef struct Plan
+{
+	bool		present;		/* the extension is there */
+	bool		start;			/* the server has just started */
+	uint32		wants;
+} Plan;
+
+static List *
+all_dashboards(void)
+{
+	List	   *dashboards = NIL;
+	ListCell   *lc;
+
+	foreach(lc, dc_catalog_dashboards())
+	{
+		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
+
+		if (dashboard != NULL)
+			dashboards = lappend(dashboards, dashboard);
+	}
+	return dashboards;
+}
+
+/* Read what dashboards want, and start the jobs that are due. */
+static void
+make_plan(void *arg)
+{
+	Plan	   *plan = arg;
+	ListCell   *lc;
+
+	plan->present = OidIsValid(get_extension_oid("dashcache", true)) &&
+		OidIsValid(dc_catalog_relid(DC_TABLE_WIDGET));
+	if (!plan->present)
+		return;
+	plan->wants = 0;
+	foreach(lc, all_dashboards())
+	{
+		DcDashboard *dashboard = lfirst(lc);
+
+		if (dashboard->warm_on_change)
+			plan->wants |= DC_WANTS_CHANGES;
+		if (dashboard->warm_on_start)
+		{
+			plan->wants |= DC_WANTS_USES;
+			if (plan->start)
+				(void) dc_jobs_request(dashboard->name, NULL, dashboard->owner, 0, -1);
+		}
+	}
+	dc_demand_set_wants(plan->wants);
+	dc_demand_set_due(dc_jobs_due());
+}
+
+static void
+save_uses(void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, all_dashboards())
+	{
+		DcDashboard *dashboard = lfirst(lc);
+
+		if (dashboard->warm_on_start)
+			dc_uses_save(dashboard);
+	}
+}
+
+static void
+log_failure(const char *what, const char *error)
+{
+	ereport(LOG,
+			(errmsg("dashcache could not %s: %s", what, error)));
+}
+
+/* End, as is right when there is nothing more to do. */
+static void
+end(void)
+{
+	/* what has been put off is for the next one */
+	if (changes_due != DT_NOEND)
+		(void) dc_demand(MyDatabaseId, DC_DEMAND_CHANGES);
+	if (uses_due != DT_NOEND)
+		(void) dc_demand(MyDatabaseId, DC_DEMAND_USES);
+	dc_pool_leave_clean();
+	proc_exit(0);
+}
+
+/* Do what there is to do of these kinds. */
+static void
+work(uint32 what)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	char	   *error;
+	bool		transient;
+
+	if (what & (DC_DEMAND_START | DC_DEMAND_PLAN))
+	{
+		Plan		plan = {.start = (what & DC_DEMAND_START) != 0};
+
+		if (!dc_task_run(make_plan, &plan, &error, &transient))
+		{
+			log_failure("plan", error);
+			proc_exit(1);		/* so that the launcher waits a while */
+		}
+		if (!plan.present)
+		{
+			dc_demand_forget(MyDatabaseId);
+			end();
+		}
+	}
+	if (what & DC_DEMAND_CHANGES)
+		changes_due = Min(changes_due, Max(now + CHANGE_DELAY_US, changes_not_before));
+	if (what & DC_DEMAND_USES)
+		uses_due = Min(uses_due, now + use_delay_us);
+	if (what & DC_DEMAND_REFRESH)
+		dc_change_refresh_queued();
+	if (what & DC_DEMAND_RUNS)
+		dc_task_join_run();
+}
+
+/* Do what was put off and is due; returns when the next is. */
+static TimestampTz
+work_due(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	char	   *error;
+	bool		transient;
+
+	if (changes_due <= now)
+	{
+		TimestampTz again;
+
+		changes_due = DT_NOEND;
+		again = dc_change_refresh_changed();
+		changes_not_before = GetCurrentTimestamp() +
+			(GetCurrentTimestamp() - now) * LOOK_SHARE;
+		if (again != DT_NOEND)
+			changes_due = Max(again, changes_not_before);
+	}
+	if (uses_due <= now)
+	{
+		uses_due = DT_NOEND;
+		use_delay_us = Min(use_delay_us * 2, MAX_USE_DELAY_US);
+		if (!dc_task_run(save_uses, NULL, &error, &transient))
+			log_failure("write down what is in use", error);
+	}
+	return Min(changes_due, uses_due);
+}
+
+/* The main function of a worker; the argument is its database. */
+void
+dashcache_worker_main(Datum arg)
+{
+	Oid			database = DatumGetObjectId(arg);
+	TimestampTz idle_since = GetCurrentTimestamp();
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	if (!dc_pool_enter(database))
+		proc_exit(0);
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	SetConfigOption("application_name", "dashcache worker", PGC_USERSET, PGC_S_SESSION);
+	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "dashcache worker",
+												ALLOCSET_DEFAULT_SIZES));
+	dc_worker_begin();
+	dc_pool_set_ready();
+
+	for (;;)
+	{
+		TimestampTz now;
+		TimestampTz due;
+		uint32		what;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		MemoryContextReset(CurrentMemoryContext);
+		what = dc_demand_take(~0U);
+		if (what != 0)
+			work(what);
+		due = work_due();
+		now = GetCurrentTimestamp();
+		if (dc_worker_should_end())
+			end();
+		if (what != 0 || due <= now)
+		{
+			idle_since = now;
+			continue;
+		}
+		if (due == DT_NOEND && now - idle_since >= LINGER_US)
+			end();
+
+		pgstat_report_activity(STATE_IDLE, NULL);
+		dc_pool_set_idle(true);
+		/* what has come before we were seen to wait */
+		if (dc_demand_of(database) == 0)
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							 TimestampDifferenceMilliseconds(now, due != DT_NOEND ? due :
+															 idle_since + LINGER_US) + 1,
+							 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		dc_pool_set_idle(false);
+	}
+}
