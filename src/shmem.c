@@ -4,8 +4,8 @@
  *		The shared memory of dashcache, added up and handed out.
  *
  * One piece of exactly dashcache.memory bytes is reserved at start, divided
- * among the counters, the journal, the stamps and the store, in this order.
- * The store gets what is left.
+ * among the counters, the journal, the stamps, the flights and the store, in
+ * this order.  The store gets what is left.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,6 +18,7 @@
 #include "guc.h"
 #include "preload.h"
 #include "stats.h"
+#include "store/flight.h"
 #include "store/store.h"
 
 #include "storage/ipc.h"
@@ -47,6 +48,7 @@ dc_shmem_startup(void)
 	char	   *place;
 	char	   *changes;
 	char	   *stamps;
+	char	   *flights;
 	char	   *store;
 	bool		found;
 
@@ -55,7 +57,8 @@ dc_shmem_startup(void)
 	place = ShmemInitStruct("dashcache", total, &found);
 	changes = place + CACHELINEALIGN(dc_stats_shmem_size(total));
 	stamps = changes + CACHELINEALIGN(dc_changes_shmem_size(total));
-	store = stamps + CACHELINEALIGN(dc_stamp_shmem_size(total));
+	flights = stamps + CACHELINEALIGN(dc_stamp_shmem_size(total));
+	store = flights + CACHELINEALIGN(dc_flight_shmem_size(total));
 	Assert((Size) (store - place) + dc_store_shmem_min() <= total);
 
 	if (!found)
@@ -63,11 +66,13 @@ dc_shmem_startup(void)
 		dc_stats_shmem_init(place, total);
 		dc_changes_shmem_init(changes, total);
 		dc_stamp_shmem_init(stamps, total);
+		dc_flight_shmem_init(flights, total);
 		dc_store_shmem_init(store, total - (store - place));
 	}
 	dc_stats_attach(place);
 	dc_changes_attach(changes);
 	dc_stamp_attach(stamps);
+	dc_flight_attach(flights);
 	dc_store_attach(store);
 	dc_preloaded = true;
 
