@@ -18,6 +18,7 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "nodes/plannodes.h"
+#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 
 #if PG_VERSION_NUM < 150000
@@ -30,6 +31,17 @@
 #else
 #define DcTransamVariables ShmemVariableCache
 #endif
+
+/* The number of this process, from 0, among all that there can be. */
+static inline int
+dc_my_proc_number(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProcNumber;
+#else
+	return MyProc->pgprocno;
+#endif
+}
 
 /*
  * Check that the current user may read all that a rewritten SELECT reads.  The

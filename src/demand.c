@@ -60,7 +60,7 @@ static bool plan_at_commit = false;
 Size
 dc_demand_shmem_size(void)
 {
-	return CACHELINEALIGN(sizeof(DcSharedDemands));
+	return sizeof(DcSharedDemands);
 }
 
 /* Make empty slots at "place"; once, by the postmaster. */

@@ -12,6 +12,7 @@
 
 #include "access/xact.h"
 #include "datatype/timestamp.h"
+#include "storage/latch.h"
 
 /* Kinds of work. */
 #define DC_DEMAND_START		0x01	/* the server has started */
@@ -49,7 +50,7 @@ extern void dc_demand_set_due(TimestampTz due);
 extern void dc_demand_set_wants(uint32 wants);
 extern int	dc_demand_list(DcDemand *list, int capacity);
 extern void dc_demand_forget(Oid database);
-extern void dc_demand_set_launcher(struct Latch *latch);
+extern void dc_demand_set_launcher(Latch *latch);
 extern void dc_demand_wake_launcher(void);
 
 #endif							/* DASHCACHE_DEMAND_H */

@@ -23,6 +23,9 @@ bool		dc_enabled = true;
 /* dashcache.memory, in kilobytes: all the shared memory there will ever be */
 int			dc_memory_kb = 64 * 1024;
 
+/* dashcache.wait_timeout, in milliseconds; 0: never wait */
+int			dc_wait_timeout_ms = 10 * 1000;
+
 /* dashcache.log_min_duration, in milliseconds; -1: never */
 int			dc_log_min_duration_ms = -1;
 
@@ -56,6 +59,17 @@ dc_guc_define(bool preload)
 								PGC_POSTMASTER,
 								GUC_UNIT_KB,
 								NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dashcache.wait_timeout",
+							"Sets how long to wait for another session that computes the same answer.",
+							"After that the answer is computed. 0 never waits.",
+							&dc_wait_timeout_ms,
+							10 * 1000,
+							0,
+							INT_MAX,
+							PGC_USERSET,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("dashcache.log_min_duration",
 							"Logs the computation of a widget that takes at least this long.",

@@ -4,9 +4,14 @@
  *		The shared memory of dashcache, added up and handed out.
  *
  * One piece of exactly dashcache.memory bytes is reserved at start, divided
+<<<<<<< HEAD
  * among the counters, the journal, the stamps, what the workers share, and the
  * store, in this order.
  * The store gets what is left.
+=======
+ * among the counters, the journal, the stamps, the flights and the store, in
+ * this order.  The store gets what is left.
+>>>>>>> flight
  *
  *-------------------------------------------------------------------------
  */
@@ -20,6 +25,7 @@
 #include "guc.h"
 #include "preload.h"
 #include "stats.h"
+#include "store/flight.h"
 #include "store/store.h"
 #include "warm/pool.h"
 #include "warm/run.h"
@@ -54,6 +60,7 @@ dc_shmem_startup(void)
 	char	   *workers;
 	char	   *runs;
 	char	   *stamps;
+	char	   *flights;
 	char	   *store;
 	bool		found;
 
@@ -62,10 +69,11 @@ dc_shmem_startup(void)
 	place = ShmemInitStruct("dashcache", total, &found);
 	changes = place + CACHELINEALIGN(dc_stats_shmem_size(total));
 	stamps = changes + CACHELINEALIGN(dc_changes_shmem_size(total));
-	demands = stamps + CACHELINEALIGN(dc_stamp_shmem_size(total));
-	workers = demands + dc_demand_shmem_size();
-	runs = workers + dc_pool_shmem_size();
-	store = runs + dc_run_shmem_size();
+	flights = stamps + CACHELINEALIGN(dc_stamp_shmem_size(total));
+	demands = flights + CACHELINEALIGN(dc_flight_shmem_size(total));
+	workers = demands + CACHELINEALIGN(dc_demand_shmem_size());
+	runs = workers + CACHELINEALIGN(dc_pool_shmem_size());
+	store = runs + CACHELINEALIGN(dc_run_shmem_size());
 	Assert((Size) (store - place) + dc_store_shmem_min() <= total);
 
 	if (!found)
@@ -73,6 +81,7 @@ dc_shmem_startup(void)
 		dc_stats_shmem_init(place, total);
 		dc_changes_shmem_init(changes, total);
 		dc_stamp_shmem_init(stamps, total);
+		dc_flight_shmem_init(flights, total);
 		dc_demand_shmem_init(demands);
 		dc_pool_shmem_init(workers);
 		dc_run_shmem_init(runs);
@@ -81,6 +90,7 @@ dc_shmem_startup(void)
 	dc_stats_attach(place);
 	dc_changes_attach(changes);
 	dc_stamp_attach(stamps);
+	dc_flight_attach(flights);
 	dc_demand_attach(demands);
 	dc_pool_attach(workers);
 	dc_run_attach(runs);

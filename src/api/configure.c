@@ -53,7 +53,7 @@ check_tenants(const char *query, const DcDashboard *dashboard,
 	DcTenantsFound found;
 
 	callback.callback = tenants_error_callback;
-	callback.arg = unconstify(char *, dashboard->name);
+	callback.arg = unconstify(char *, &dashboard->name[0]);
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 	dc_tenants_query(query, dashboard->owner, settings, &tenants, &found);

@@ -21,6 +21,7 @@
 #include "preload.h"
 #include "read/fetch.h"
 #include "stats.h"
+#include "store/flight.h"
 #include "store/store.h"
 #include "widget/catalog.h"
 #include "widget/metacache.h"
@@ -246,7 +247,8 @@ dashcache_status_row(PG_FUNCTION_ARGS)
 		values[3] = Int64GetDatum(total);
 		values[4] = Int64GetDatum(used + dc_stats_shmem_size(total) +
 								  dc_changes_shmem_size(total) +
-								  dc_stamp_shmem_size(total));
+								  dc_stamp_shmem_size(total) +
+								  dc_flight_shmem_size(total));
 		values[5] = Int64GetDatum(entries);
 		values[6] = TimestampTzGetDatum(dc_stats_since());
 		if (!RecoveryInProgress())

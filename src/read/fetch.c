@@ -17,6 +17,11 @@
  * the entry invalid for the snapshots that see it, before or after the entry
  * is stored.
  *
+ * Of the sessions that miss the same entry at once one computes and the others
+ * wait for it (flight.c), then look again, each with its own snapshot.  A
+ * session whose snapshot is too old for the entry, or cannot tell, computes
+ * for itself: neither could it use what others store, nor they what it has.
+ *
  * Locking: in REPEATABLE READ, the sources in ACCESS SHARE mode.
  *
  *-------------------------------------------------------------------------
@@ -29,9 +34,12 @@
 #include "consistency/stamp.h"
 #include "consistency/validity.h"
 #include "consistency/writer.h"
+#include "demand.h"
 #include "guc.h"
+#include "mix.h"
 #include "preload.h"
 #include "read/compute.h"
+#include "store/flight.h"
 #include "store/store.h"
 
 #include "access/parallel.h"
@@ -54,13 +62,26 @@
 /* Stands for a widget's definition, likewise. */
 #define DEFINITION_WATCH UINT64CONST(0x646566696e652d64)
 
-/* What is needed to look for and to store the answer of one widget. */
+/*
+ * One widget's answer on its way: what is asked for, what is needed to look for
+ * it and to store it, and where the answer goes.
+ */
 typedef struct Lookup
 {
+	const DcDashboard *dashboard;
+	DcWidget   *widget;
+	Datum		tenant;
+	Datum		params;
+	bool		refresh;
 	DcKey		key;
 	DcSnapshot	snapshot;
-	Datum		tenant;
-	const char *dashboard;
+	StringInfo	out;
+	DcAnswer   *answer;
+
+	/* why there was no hit; set by try_cache() */
+	const char *reason;
+	/* others' answers would be of no use, nor ours to them; likewise */
+	bool		alone;
 } Lookup;
 
 /*-------------------------------------------------------------------------
@@ -218,7 +239,7 @@ no_purge_since(void *arg)
 {
 	const Lookup *lookup = arg;
 
-	return dc_stamp_all_seen(purge_stamp(lookup->dashboard), &lookup->snapshot);
+	return dc_stamp_all_seen(purge_stamp(lookup->dashboard->name), &lookup->snapshot);
 }
 
 /*-------------------------------------------------------------------------
@@ -370,26 +391,34 @@ use_alias(DcTenantType *type, Lookup *lookup)
 }
 
 /*
- * Try to answer from the cache.  Returns NULL after a hit, else the reason why
- * there was none.
+ * Try to answer from the cache.  If that cannot be, says why in lookup->reason.
  */
-static const char *
-try_cache(DcWidget *widget, Lookup *lookup, StringInfo out, DcAnswer *answer)
+static bool
+try_cache(Lookup *lookup)
 {
 	DcSharedEntry *entry = dc_store_find(&lookup->key);
 	TimestampTz now = GetCurrentTimestamp();
+	DcWidget   *widget = lookup->widget;
+	DcAnswer   *answer = lookup->answer;
 	DcCulprit	culprit;
 	const char *reason = NULL;
 	bool		first = false;
 
+	lookup->alone = false;
 	if (entry == NULL)
-		return "cold";
+	{
+		lookup->reason = "cold";
+		return false;
+	}
 
 	if (now >= entry->expires_at)
 		reason = "expired";
 	else if (widget->uses_clock &&
 			 GetCurrentTransactionStartTimestamp() < entry->valid_from)
+	{
 		reason = "old snapshot";
+		lookup->alone = true;
+	}
 	else
 	{
 		switch (dc_proof_check(DC_ENTRY_PROOF(entry), &lookup->snapshot, &culprit))
@@ -402,9 +431,11 @@ try_cache(DcWidget *widget, Lookup *lookup, StringInfo out, DcAnswer *answer)
 				break;
 			case DC_OLD_SNAPSHOT:
 				reason = "old snapshot";
+				lookup->alone = true;
 				break;
 			case DC_UNCERTAIN:
 				reason = "uncertain";
+				lookup->alone = true;
 				break;
 		}
 	}
@@ -418,14 +449,15 @@ try_cache(DcWidget *widget, Lookup *lookup, StringInfo out, DcAnswer *answer)
 		answer->etag = entry->etag;
 		dc_store_used(entry, now);
 		dc_stats_hit(widget->stats, entry->compute_us);
-		appendBinaryStringInfo(out, DC_ENTRY_PAYLOAD(entry),
+		appendBinaryStringInfo(lookup->out, DC_ENTRY_PAYLOAD(entry),
 							   entry->payload_len);
 	}
 	dc_store_unlock(&lookup->key);
 
 	if (first)
 		count_changed(widget, lookup->tenant, &culprit);
-	return reason;
+	lookup->reason = reason;
+	return reason == NULL;
 }
 
 /*
@@ -433,9 +465,10 @@ try_cache(DcWidget *widget, Lookup *lookup, StringInfo out, DcAnswer *answer)
  * NULL.
  */
 static const char *
-try_store(DcWidget *widget, Lookup *lookup, const char *payload,
-		  Size payload_len, const DcComputed *computed, uint64 etag)
+try_store(Lookup *lookup, const char *payload, Size payload_len,
+		  const DcComputed *computed)
 {
+	DcWidget   *widget = lookup->widget;
 	int			nstamps;
 	uint32	   *stamps = palloc(sizeof(uint32) * (2 * widget->nwatches + 1));
 	DcProof    *proof;
@@ -451,7 +484,7 @@ try_store(DcWidget *widget, Lookup *lookup, const char *payload,
 	content.payload = payload;
 	content.payload_len = payload_len;
 	content.order = lookup->snapshot.xmax;
-	content.etag = etag;
+	content.etag = lookup->answer->etag;
 	content.generated_at = computed->generated_at;
 	content.valid_from = computed->valid_from;
 	content.expires_at = computed->expires_at;
@@ -461,6 +494,12 @@ try_store(DcWidget *widget, Lookup *lookup, const char *payload,
 	{
 		case DC_PUT_STORED:
 			dc_stats_add(widget->stats, DC_COUNT_FILLS, 1);
+			if (lookup->dashboard->warm_on_start)
+				dc_demand_uses();
+			ereport(DEBUG1,
+					(errmsg_internal("dashcache fill: widget \"%s\" of dashboard \"%s\", %zu bytes",
+									 widget->name, lookup->dashboard->name,
+									 payload_len)));
 			return NULL;
 		case DC_PUT_TOO_LARGE:
 			return "too large";
@@ -474,6 +513,178 @@ try_store(DcWidget *widget, Lookup *lookup, const char *payload,
 	return NULL;
 }
 
+/* Compute the answer; the cache is not concerned. */
+static void
+compute(Lookup *lookup, DcComputed *computed)
+{
+	StringInfo	out = lookup->out;
+	DcAnswer   *answer = lookup->answer;
+	int			start = out->len;
+
+	dc_compute(lookup->dashboard, lookup->widget, lookup->tenant,
+			   lookup->params, out, computed);
+	answer->source = DC_FROM_DATABASE;
+	answer->generated_at = computed->generated_at;
+	answer->expires_at = computed->expires_at;
+	answer->compute_ms = computed->duration_us / 1000.0;
+	answer->etag = hash_bytes_extended((const unsigned char *) out->data + start,
+									   out->len - start, 0);
+}
+
+/* Compute the answer and store it; false if it cannot be stored. */
+static bool
+compute_and_store(Lookup *lookup)
+{
+	StringInfo	out = lookup->out;
+	int			start = out->len;
+	DcComputed	computed;
+	const char *refused;
+
+	compute(lookup, &computed);
+	dc_stats_add(lookup->widget->stats, DC_COUNT_MISSES, 1);
+	refused = try_store(lookup, out->data + start, out->len - start, &computed);
+	if (refused != NULL)
+		lookup->reason = refused;
+	lookup->answer->reason = lookup->reason;
+	return refused == NULL;
+}
+
+/* The key of the flight: what has the same may be computed by one for all. */
+static uint64
+flight_key(const DcKey *key)
+{
+	uint64		hash = hash_combine64(key->version,
+									  ((uint64) key->hash << 32) | key->tenant_hash);
+
+	return Max(dc_mix64(hash), 1);
+}
+
+/*
+ * Compute, as the one for whom others wait.  False if that would be of no use
+ * to them, by what is in the cache now.
+ */
+static bool
+compute_for_all(Lookup *lookup)
+{
+	volatile bool answered = false;
+	volatile bool unstored = false;
+
+	PG_TRY();
+	{
+		/* somebody may have been faster between our look and our claim */
+		if (!lookup->refresh && try_cache(lookup))
+			answered = true;
+		else if (!lookup->alone)
+		{
+			unstored = !compute_and_store(lookup);
+			answered = true;
+		}
+	}
+	PG_CATCH();
+	{
+		dc_flight_release(false);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	dc_flight_release(unstored);
+	return answered;
+}
+
+/*
+ * After a miss: compute, or wait for who does and look again, until there is
+ * an answer.
+ */
+static void
+compute_or_wait(Lookup *lookup)
+{
+	TimestampTz deadline = DT_NOBEGIN;
+	uint64		key = flight_key(&lookup->key);
+	DcFlight	other;
+
+	while (!lookup->alone)
+	{
+		DcFlightClaim claim = dc_flight_claim(key, &other);
+		DcFlightEnd end;
+
+		if (claim == DC_FLIGHT_MINE)
+		{
+			if (compute_for_all(lookup))
+				return;
+			break;
+		}
+		/* who asks for a new answer is not content with another's */
+		if (claim == DC_FLIGHT_NONE || lookup->refresh || dc_wait_timeout_ms == 0)
+			break;
+
+		if (deadline == DT_NOBEGIN)
+			deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												   dc_wait_timeout_ms);
+		end = dc_flight_wait(&other, deadline);
+		if (try_cache(lookup))
+			return;
+		if (end != DC_FLIGHT_ENDED)
+			break;
+	}
+	compute_and_store(lookup);
+}
+
+/* Make the key under which the answer is looked for. */
+static void
+make_key(Lookup *lookup)
+{
+	static const char no_params[] = "";
+	DcWidget   *widget = lookup->widget;
+	DcKey	   *key = &lookup->key;
+
+	key->database = MyDatabaseId;
+	key->widget = widget->id;
+	key->version = widget->version;
+	key->tenant_len = dc_tenant_bytes(&widget->tenant_type, &lookup->tenant,
+									  &key->tenant);
+	key->tenant_hash = dc_tenant_hash(&widget->tenant_type, lookup->tenant,
+									  key->tenant, key->tenant_len);
+	key->params = no_params;
+	key->params_len = 0;
+	if (widget->uses_params)
+	{
+		Jsonb	   *params = DatumGetJsonbP(lookup->params);
+
+		key->params = VARDATA(params);
+		key->params_len = VARSIZE(params) - VARHDRSZ;
+	}
+	key->hash = dc_store_hash(key);
+	if (widget->tenant_type.by_equality)
+		use_alias(&widget->tenant_type, lookup);
+}
+
+/* May the cache be asked for this snapshot?  Else says why not. */
+static bool
+may_use_cache(Lookup *lookup)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+
+	lookup->reason = bypass_reason(lookup->widget, snapshot);
+	if (lookup->reason != NULL)
+		return false;
+	dc_snapshot_init(&lookup->snapshot, snapshot);
+	if (!dc_snapshot_sees(&lookup->snapshot, lookup->widget->version))
+		lookup->reason = "old snapshot";
+	return lookup->reason == NULL;
+}
+
+static void
+log_answer(const Lookup *lookup, const char *what)
+{
+	const char *reason = lookup->answer->reason;
+
+	ereport(DEBUG1,
+			(errmsg_internal("dashcache %s: widget \"%s\" of dashboard \"%s\"%s%s%s",
+							 what, lookup->widget->name, lookup->dashboard->name,
+							 reason == NULL ? "" : " (",
+							 reason == NULL ? "" : reason,
+							 reason == NULL ? "" : ")")));
+}
+
 /*
  * Answer for one widget and tenant: append the JSON to "out", and say in
  * "answer" where it came from.  The caller has checked the permission.
@@ -482,93 +693,84 @@ void
 dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 		 DcRequest *request, StringInfo out, DcAnswer *answer)
 {
-	static const char no_params[] = "";
-	Snapshot	snapshot = GetActiveSnapshot();
-	DcComputed	computed;
 	Lookup		lookup;
-	const char *reason;
-	bool		bypass;
-	int			start;
+	DcComputed	computed;
 
-	lookup.tenant = dc_fetch_tenant(request, widget);
 	memset(answer, 0, sizeof(*answer));
+	lookup.dashboard = dashboard;
+	lookup.widget = widget;
+	lookup.tenant = dc_fetch_tenant(request, widget);
+	lookup.params = request->params;
+	lookup.refresh = request->refresh;
+	lookup.out = out;
+	lookup.answer = answer;
 
-	reason = bypass_reason(widget, snapshot);
-	if (reason == NULL)
+	if (!may_use_cache(&lookup))
 	{
-		dc_snapshot_init(&lookup.snapshot, snapshot);
-		if (!dc_snapshot_sees(&lookup.snapshot, widget->version))
-			reason = "old snapshot";
-	}
-	bypass = reason != NULL;
-
-	if (!bypass)
-	{
-		DcKey	   *key = &lookup.key;
-
-		lookup.dashboard = dashboard->name;
-		key->database = MyDatabaseId;
-		key->widget = widget->id;
-		key->version = widget->version;
-		key->tenant_len = dc_tenant_bytes(&widget->tenant_type, &lookup.tenant,
-										  &key->tenant);
-		key->tenant_hash = dc_tenant_hash(&widget->tenant_type, lookup.tenant,
-										  key->tenant, key->tenant_len);
-		key->params = no_params;
-		key->params_len = 0;
-		if (widget->uses_params)
-		{
-			Jsonb	   *params = DatumGetJsonbP(request->params);
-
-			key->params = VARDATA(params);
-			key->params_len = VARSIZE(params) - VARHDRSZ;
-		}
-		key->hash = dc_store_hash(key);
-		if (widget->tenant_type.by_equality)
-			use_alias(&widget->tenant_type, &lookup);
-
-		if (IsolationUsesXactSnapshot())
-			lock_sources(widget);
-		reason = request->refresh ? "refresh" :
-			try_cache(widget, &lookup, out, answer);
-		if (reason == NULL)
-		{
-			ereport(DEBUG1,
-					(errmsg_internal("dashcache hit: widget \"%s\" of dashboard \"%s\"",
-									 widget->name, dashboard->name)));
-			return;
-		}
+		compute(&lookup, &computed);
+		if (widget->stats != NULL)
+			dc_stats_add(widget->stats, DC_COUNT_BYPASSES, 1);
+		answer->reason = lookup.reason;
+		log_answer(&lookup, "bypass");
+		return;
 	}
 
-	start = out->len;
-	dc_compute(dashboard, widget, lookup.tenant, request->params, out, &computed);
-	answer->source = DC_FROM_DATABASE;
-	answer->generated_at = computed.generated_at;
-	answer->expires_at = computed.expires_at;
-	answer->compute_ms = computed.duration_us / 1000.0;
-	answer->etag = hash_bytes_extended((const unsigned char *) out->data + start,
-									   out->len - start, 0);
+	make_key(&lookup);
+	if (IsolationUsesXactSnapshot())
+		lock_sources(widget);
 
-	if (widget->stats != NULL)
-		dc_stats_add(widget->stats,
-					 bypass ? DC_COUNT_BYPASSES : DC_COUNT_MISSES, 1);
-	if (!bypass)
+	if (lookup.refresh)
 	{
-		const char *refused = try_store(widget, &lookup, out->data + start,
-										out->len - start, &computed,
-										answer->etag);
-
-		if (refused != NULL)
-			reason = refused;
-		else
-			ereport(DEBUG1,
-					(errmsg_internal("dashcache fill: widget \"%s\" of dashboard \"%s\", %d bytes",
-									 widget->name, dashboard->name,
-									 out->len - start)));
+		lookup.reason = "refresh";
+		lookup.alone = false;
+		compute_or_wait(&lookup);
 	}
-	answer->reason = reason;
-	ereport(DEBUG1,
-			(errmsg_internal("dashcache %s: widget \"%s\" of dashboard \"%s\" (%s)",
-							 bypass ? "bypass" : "miss",
-							 widget->name, dashboard->name, reason)));
+	else if (!try_cache(&lookup))
+		compute_or_wait(&lookup);
+	log_answer(&lookup, answer->source == DC_FROM_CACHE ? "hit" : "miss");
+}
+
+/* Is there an entry that would be served now? */
+static bool
+is_current(Lookup *lookup)
+{
+	DcSharedEntry *entry = dc_store_find(&lookup->key);
+	DcCulprit	culprit;
+	bool		current;
+
+	if (entry == NULL)
+		return false;
+	current = GetCurrentTimestamp() < entry->expires_at &&
+		dc_proof_check(DC_ENTRY_PROOF(entry), &lookup->snapshot, &culprit) == DC_VALID;
+	dc_store_unlock(&lookup->key);
+	return current;
+}
+
+/*
+ * Compute and store the answer for one widget and tenant, unless it is there
+ * and current.  True if it was computed.
+ */
+bool
+dc_fetch_warm(const DcDashboard *dashboard, DcWidget *widget, DcRequest *request)
+{
+	Lookup		lookup = {0};
+	DcAnswer	answer = {0};
+	StringInfoData out;
+
+	initStringInfo(&out);
+	lookup.dashboard = dashboard;
+	lookup.widget = widget;
+	lookup.tenant = dc_fetch_tenant(request, widget);
+	lookup.params = request->params;
+	lookup.out = &out;
+	lookup.answer = &answer;
+	if (!may_use_cache(&lookup))
+		return false;
+	make_key(&lookup);
+	if (is_current(&lookup))
+		return false;
+	lookup.reason = "cold";
+	compute_or_wait(&lookup);
+	pfree(out.data);
+	return true;
 }

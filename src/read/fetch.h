@@ -45,6 +45,8 @@ typedef struct DcAnswer
 
 extern void dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 					 DcRequest *request, StringInfo out, DcAnswer *answer);
+extern bool dc_fetch_warm(const DcDashboard *dashboard, DcWidget *widget,
+						  DcRequest *request);
 extern Datum dc_fetch_tenant(DcRequest *request, DcWidget *widget);
 extern uint32 dc_tenant_bytes(const DcTenantType *type, Datum *tenant,
 							  const char **bytes);

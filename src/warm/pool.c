@@ -82,7 +82,7 @@ static DcSharedHold *own_hold = NULL;
 Size
 dc_pool_shmem_size(void)
 {
-	return CACHELINEALIGN(sizeof(DcSharedPool));
+	return sizeof(DcSharedPool);
 }
 
 /* Make an empty pool at "place"; once, by the postmaster. */

@@ -29,6 +29,7 @@
 #include "guc.h"
 #include "preload.h"
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "port/atomics.h"
@@ -83,7 +84,7 @@ static DcSharedRun *joined = NULL;
 Size
 dc_run_shmem_size(void)
 {
-	return CACHELINEALIGN(sizeof(DcSharedRuns));
+	return sizeof(DcSharedRuns);
 }
 
 /* Make empty slots at "place"; once, by the postmaster. */

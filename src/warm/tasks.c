@@ -63,12 +63,12 @@ typedef struct Work
 	DcRunRequest request;
 	DcRunPlan	plan;
 	List	   *parts;			/* of Part */
-	List	   *again;			/* of Item: failed, to be tried again */
+	List	   *again;			/* of WarmItem: failed, to be tried again */
 	MemoryContext context;
 } Work;
 
 /* One entry to compute. */
-typedef struct Item
+typedef struct WarmItem
 {
 	Work	   *work;
 	const char *dashboard;
@@ -76,7 +76,7 @@ typedef struct Item
 	const char *tenant;
 	Datum		params;
 	bool		was_current;
-} Item;
+} WarmItem;
 
 /*-------------------------------------------------------------------------
  * Transactions
@@ -235,7 +235,7 @@ make_plan(void *arg)
 static void
 warm_item(void *arg)
 {
-	Item	   *item = arg;
+	WarmItem	   *item = arg;
 	DcDashboard *dashboard = dc_metacache_dashboard(item->dashboard);
 	DcRequest	request = {0};
 
@@ -253,7 +253,7 @@ warm_item(void *arg)
 
 /* Compute one entry, and count it. */
 static void
-do_item(Item *item, bool last_try)
+do_item(WarmItem *item, bool last_try)
 {
 	Work	   *work = item->work;
 	char	   *error = NULL;
@@ -266,7 +266,7 @@ do_item(Item *item, bool last_try)
 	else if (transient && !last_try && !dc_run_is_cancelled())
 	{
 		MemoryContext old = MemoryContextSwitchTo(work->context);
-		Item	   *copy = palloc(sizeof(Item));
+		WarmItem	   *copy = palloc(sizeof(WarmItem));
 
 		*copy = *item;
 		work->again = lappend(work->again, copy);
@@ -337,7 +337,7 @@ do_chunk(Work *work, int chunk)
 		{
 			DcWidget   *widget = lfirst(lc2);
 			const DcTenantList *tenants;
-			Item		item = {work, widgets.part->dashboard, widget->id};
+			WarmItem		item = {work, widgets.part->dashboard, widget->id};
 
 			if (in_plan(&work->plan, widget->id))
 				continue;

@@ -84,7 +84,7 @@ collect_use(const DcSharedEntry *entry, void *arg)
 		if (widget->uses_params)
 			use->params = dc_params_from_bytes(DC_ENTRY_PARAMS(entry),
 											   entry->params_len);
-		use->last_used_at = (TimestampTz) pg_atomic_read_u64(&entry->last_used_at);
+		use->last_used_at = (TimestampTz) pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &entry->last_used_at));
 		use->next = collect->uses;
 		collect->uses = use;
 	}

@@ -57,12 +57,12 @@ static TimestampTz uses_due = DT_NOEND;
 static int64 use_delay_us = USE_DELAY_US;
 
 /* What a look at the catalog has found. */
-typedef struct Plan
+typedef struct Outlook
 {
 	bool		present;		/* the extension is there */
 	bool		start;			/* the server has just started */
 	uint32		wants;
-} Plan;
+} Outlook;
 
 static List *
 all_dashboards(void)
@@ -84,7 +84,7 @@ all_dashboards(void)
 static void
 make_plan(void *arg)
 {
-	Plan	   *plan = arg;
+	Outlook	   *plan = arg;
 	ListCell   *lc;
 
 	plan->present = OidIsValid(get_extension_oid("dashcache", true)) &&
@@ -153,7 +153,7 @@ work(uint32 what)
 
 	if (what & (DC_DEMAND_START | DC_DEMAND_PLAN))
 	{
-		Plan		plan = {.start = (what & DC_DEMAND_START) != 0};
+		Outlook		plan = {.start = (what & DC_DEMAND_START) != 0};
 
 		if (!dc_task_run(make_plan, &plan, &error, &transient))
 		{
