@@ -316,11 +316,11 @@ serve(void)
 		int			running = started_for(demand->database);
 		int			useful;
 
-		if (demand->what == 0 && demand->due > now)
-		{
+		/* whatever else there is to do now, that will be there then */
+		if (demand->due > now)
 			next = Min(next, demand->due);
+		if (demand->what == 0 && demand->due > now)
 			continue;
-		}
 		if (demand->what == 0)
 			(void) dc_demand(demand->database, DC_DEMAND_PLAN);
 		if (dc_pool_is_held(demand->database))
