@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "api/define.h"
+#include "consistency/own.h"
 #include "consistency/writer.h"
 #include "guc.h"
 #include "shmem.h"
@@ -47,6 +48,7 @@ static void
 at_xact(XactEvent event, void *arg)
 {
 	dc_writer_at_xact(event);
+	dc_own_at_xact(event);
 	dc_define_at_xact(event);
 	dc_metacache_at_xact(event);
 	dc_watched_at_xact(event);

@@ -4,8 +4,8 @@
  *		The shared memory of dashcache, added up and handed out.
  *
  * One piece of exactly dashcache.memory bytes is reserved at start, divided
- * among the counters, the journal, the stamps, the flights and the store, in
- * this order.  The store gets what is left.
+ * among the counters, the journal, the stamps, the flights, the queue of
+ * refreshes and the store, in this order.  The store gets what is left.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,6 +19,7 @@
 #include "preload.h"
 #include "stats.h"
 #include "store/flight.h"
+#include "store/refresh_queue.h"
 #include "store/store.h"
 
 #include "storage/ipc.h"
@@ -49,6 +50,7 @@ dc_shmem_startup(void)
 	char	   *changes;
 	char	   *stamps;
 	char	   *flights;
+	char	   *queue;
 	char	   *store;
 	bool		found;
 
@@ -58,7 +60,8 @@ dc_shmem_startup(void)
 	changes = place + CACHELINEALIGN(dc_stats_shmem_size(total));
 	stamps = changes + CACHELINEALIGN(dc_changes_shmem_size(total));
 	flights = stamps + CACHELINEALIGN(dc_stamp_shmem_size(total));
-	store = flights + CACHELINEALIGN(dc_flight_shmem_size(total));
+	queue = flights + CACHELINEALIGN(dc_flight_shmem_size(total));
+	store = queue + CACHELINEALIGN(dc_refresh_queue_shmem_size());
 	Assert((Size) (store - place) + dc_store_shmem_min() <= total);
 
 	if (!found)
@@ -67,12 +70,14 @@ dc_shmem_startup(void)
 		dc_changes_shmem_init(changes, total);
 		dc_stamp_shmem_init(stamps, total);
 		dc_flight_shmem_init(flights, total);
+		dc_refresh_queue_shmem_init(queue);
 		dc_store_shmem_init(store, total - (store - place));
 	}
 	dc_stats_attach(place);
 	dc_changes_attach(changes);
 	dc_stamp_attach(stamps);
 	dc_flight_attach(flights);
+	dc_refresh_queue_attach(queue);
 	dc_store_attach(store);
 	dc_preloaded = true;
 

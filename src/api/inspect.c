@@ -22,6 +22,7 @@
 #include "read/fetch.h"
 #include "stats.h"
 #include "store/flight.h"
+#include "store/refresh_queue.h"
 #include "store/store.h"
 #include "widget/catalog.h"
 #include "widget/metacache.h"
@@ -261,7 +262,8 @@ dashcache_status_row(PG_FUNCTION_ARGS)
 		values[4] = Int64GetDatum(used + dc_stats_shmem_size(total) +
 								  dc_changes_shmem_size(total) +
 								  dc_stamp_shmem_size(total) +
-								  dc_flight_shmem_size(total));
+								  dc_flight_shmem_size(total) +
+								  dc_refresh_queue_shmem_size());
 		values[5] = Int64GetDatum(entries);
 		values[6] = TimestampTzGetDatum(dc_stats_since());
 		if (!RecoveryInProgress())

@@ -225,6 +225,46 @@ dc_store_alias(const DcKey *key, uint32 *len)
 	return alias;
 }
 
+/*
+ * Copies of the keys of this database's entries of a widget's version that have
+ * a hash: DcKeys, mostly one, in the current memory context.
+ */
+List *
+dc_store_keys(uint32 widget, uint64 version, uint32 hash)
+{
+	DcPartition *partition = dc_partition_of(hash);
+	List	   *keys = NIL;
+
+	(void) dc_store_area();
+	LWLockAcquire(&partition->lock, LW_SHARED);
+	for (dsa_pointer at = *bucket_of(hash); DsaPointerIsValid(at);)
+	{
+		DcSharedEntry *entry = dc_entry_at(at);
+
+		if (entry->hash == hash && entry->widget == widget &&
+			entry->version == version && entry->database == MyDatabaseId)
+		{
+			DcKey	   *key = palloc(sizeof(DcKey));
+			char	   *tenant = palloc(entry->tenant_len + 1);
+			char	   *params = palloc(entry->params_len + 1);
+
+			key->database = entry->database;
+			key->widget = widget;
+			key->version = version;
+			key->hash = hash;
+			key->tenant_hash = entry->tenant_hash;
+			key->tenant_len = entry->tenant_len;
+			key->params_len = entry->params_len;
+			key->tenant = memcpy(tenant, DC_ENTRY_TENANT(entry), entry->tenant_len);
+			key->params = memcpy(params, DC_ENTRY_PARAMS(entry), entry->params_len);
+			keys = lappend(keys, key);
+		}
+		at = entry->next;
+	}
+	LWLockRelease(&partition->lock);
+	return keys;
+}
+
 /* Release what dc_store_find() has locked. */
 void
 dc_store_unlock(const DcKey *key)
@@ -368,13 +408,16 @@ dc_store_put(const DcKey *key, const DcContent *content,
 	entry->order = content->order;
 	entry->etag = content->etag;
 	entry->generated_at = content->generated_at;
+	entry->fresh_at = content->fresh_at;
 	entry->valid_from = content->valid_from;
 	entry->expires_at = content->expires_at;
+	entry->refresh_at = content->refresh_at;
 	entry->compute_us = content->compute_us;
 	pg_atomic_init_u64(&entry->last_used_at, (uint64) content->generated_at);
 	pg_atomic_init_u64(&entry->hits, 0);
 	pg_atomic_init_u32(&entry->visited, 0);
 	pg_atomic_init_u32(&entry->outdated, 0);
+	pg_atomic_init_u32(&entry->refresh_asked, 0);
 	memcpy(DC_ENTRY_PROOF(entry), content->proof, content->proof_len);
 	memcpy(DC_ENTRY_TENANT(entry), key->tenant, key->tenant_len);
 	memcpy(DC_ENTRY_PARAMS(entry), key->params, key->params_len);

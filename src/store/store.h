@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 #include "port/atomics.h"
 #include "utils/dsa.h"
 
@@ -42,8 +43,11 @@ typedef struct DcContent
 	uint64		order;			/* an entry never gives way to a lower one */
 	uint64		etag;
 	TimestampTz generated_at;
+	TimestampTz fresh_at;		/* was right then or later; DT_NOBEGIN:
+								 * unknown */
 	TimestampTz valid_from;
 	TimestampTz expires_at;
+	TimestampTz refresh_at;		/* from then on it should be computed anew */
 	uint32		compute_us;
 } DcContent;
 
@@ -69,12 +73,15 @@ typedef struct DcSharedEntry
 	uint64		order;
 	uint64		etag;
 	TimestampTz generated_at;
+	TimestampTz fresh_at;
 	TimestampTz valid_from;
 	TimestampTz expires_at;
+	TimestampTz refresh_at;
 	pg_atomic_uint64 last_used_at;	/* TimestampTz */
 	pg_atomic_uint64 hits;
 	pg_atomic_uint32 visited;	/* used since eviction last passed by */
 	pg_atomic_uint32 outdated;	/* was found invalid by a newer snapshot */
+	pg_atomic_uint32 refresh_asked; /* somebody was told to compute it anew */
 	uint32		compute_us;
 	char		data[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
 } DcSharedEntry;
@@ -117,6 +124,7 @@ extern void dc_store_used(DcSharedEntry *entry, TimestampTz now);
 
 extern DcPutResult dc_store_put(const DcKey *key, const DcContent *content,
 								DcPermit permit, void *arg);
+extern List *dc_store_keys(uint32 widget, uint64 version, uint32 hash);
 extern int64 dc_store_remove(DcMatch match, void *arg);
 extern void dc_store_scan(DcVisit visit, void *arg);
 
