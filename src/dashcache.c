@@ -8,9 +8,11 @@
 #include "postgres.h"
 
 #include "api/define.h"
+#include "consistency/own.h"
 #include "consistency/writer.h"
 #include "guc.h"
 #include "shmem.h"
+#include "store/refresh_queue.h"
 #include "demand.h"
 #include "warm/launcher.h"
 #include "warm/utility.h"
@@ -52,6 +54,7 @@ static void
 at_xact(XactEvent event, void *arg)
 {
 	dc_writer_at_xact(event);
+	dc_own_at_xact(event);
 	dc_define_at_xact(event);
 	dc_metacache_at_xact(event);
 	dc_watched_at_xact(event);
@@ -65,6 +68,12 @@ at_subxact(SubXactEvent event, SubTransactionId own, SubTransactionId parent,
 {
 	dc_writer_at_subxact(event);
 	dc_define_at_subxact(event);
+}
+
+static void
+wake_for_refresh(Oid database)
+{
+	(void) dc_demand(database, DC_DEMAND_REFRESH);
 }
 
 static void
@@ -115,6 +124,7 @@ _PG_init(void)
 		shmem_startup_hook = shmem_startup;
 		previous_process_utility = ProcessUtility_hook;
 		ProcessUtility_hook = process_utility;
+		dc_refresh_wakeup = wake_for_refresh;
 		dc_launcher_register();
 	}
 }

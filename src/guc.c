@@ -23,6 +23,9 @@ bool		dc_enabled = true;
 /* dashcache.memory, in kilobytes: all the shared memory there will ever be */
 int			dc_memory_kb = 64 * 1024;
 
+/* dashcache.refresh_ahead: a part of an answer's life; 0: off */
+double		dc_refresh_ahead = 0.8;
+
 /* dashcache.wait_timeout, in milliseconds; 0: never wait */
 int			dc_wait_timeout_ms = 10 * 1000;
 
@@ -59,6 +62,17 @@ dc_guc_define(bool preload)
 								PGC_POSTMASTER,
 								GUC_UNIT_KB,
 								NULL, NULL, NULL);
+
+	DefineCustomRealVariable("dashcache.refresh_ahead",
+							 "Sets the part of an answer's life after which a hit has it computed anew in the background.",
+							 "Applies to answers stored from then on. 0 turns it off.",
+							 &dc_refresh_ahead,
+							 0.8,
+							 0.0,
+							 1.0,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
 
 	DefineCustomIntVariable("dashcache.wait_timeout",
 							"Sets how long to wait for another session that computes the same answer.",

@@ -12,6 +12,7 @@
 
 extern bool dc_enabled;
 extern int	dc_memory_kb;
+extern double dc_refresh_ahead;
 extern int	dc_wait_timeout_ms;
 extern int	dc_log_min_duration_ms;
 extern int	dc_workers;

@@ -4,14 +4,8 @@
  *		The shared memory of dashcache, added up and handed out.
  *
  * One piece of exactly dashcache.memory bytes is reserved at start, divided
-<<<<<<< HEAD
- * among the counters, the journal, the stamps, what the workers share, and the
- * store, in this order.
- * The store gets what is left.
-=======
- * among the counters, the journal, the stamps, the flights and the store, in
- * this order.  The store gets what is left.
->>>>>>> flight
+ * among the counters, the journal, the stamps, the flights, what the workers
+ * share, and the store, in this order.  The store gets what is left.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,6 +20,7 @@
 #include "preload.h"
 #include "stats.h"
 #include "store/flight.h"
+#include "store/refresh_queue.h"
 #include "store/store.h"
 #include "warm/pool.h"
 #include "warm/run.h"
@@ -61,6 +56,7 @@ dc_shmem_startup(void)
 	char	   *runs;
 	char	   *stamps;
 	char	   *flights;
+	char	   *queue;
 	char	   *store;
 	bool		found;
 
@@ -73,7 +69,8 @@ dc_shmem_startup(void)
 	demands = flights + CACHELINEALIGN(dc_flight_shmem_size(total));
 	workers = demands + CACHELINEALIGN(dc_demand_shmem_size());
 	runs = workers + CACHELINEALIGN(dc_pool_shmem_size());
-	store = runs + CACHELINEALIGN(dc_run_shmem_size());
+	queue = runs + CACHELINEALIGN(dc_run_shmem_size());
+	store = queue + CACHELINEALIGN(dc_refresh_queue_shmem_size());
 	Assert((Size) (store - place) + dc_store_shmem_min() <= total);
 
 	if (!found)
@@ -85,6 +82,7 @@ dc_shmem_startup(void)
 		dc_demand_shmem_init(demands);
 		dc_pool_shmem_init(workers);
 		dc_run_shmem_init(runs);
+		dc_refresh_queue_shmem_init(queue);
 		dc_store_shmem_init(store, total - (store - place));
 	}
 	dc_stats_attach(place);
@@ -94,6 +92,7 @@ dc_shmem_startup(void)
 	dc_demand_attach(demands);
 	dc_pool_attach(workers);
 	dc_run_attach(runs);
+	dc_refresh_queue_attach(queue);
 	dc_store_attach(store);
 	dc_preloaded = true;
 

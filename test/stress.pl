@@ -5,8 +5,8 @@
 # same snapshot. A difference is a bug, whatever the timing.
 #
 #   DURATION   seconds (60)
-#   SESSIONS   sessions that read and write (8); there are three more, for
-#              two-phase commit
+#   SESSIONS   sessions that read and write (8); there are five more,
+#              two that only read, and three for two-phase commit
 #   SEED       of the random numbers, to choose the same statements again
 #
 # Connects as libpq's environment says, as a superuser, to a database that has
@@ -17,8 +17,16 @@
 # takes many snapshots for each round trip. All sessions do everything, so the
 # share of reads, and with it that of hits, does not depend on the machine.
 #
+# Widgets with max_stale may give an older answer. Their table names a version in
+# each row, a tenant's next one with each transaction that writes to it, so that an
+# answer tells its state, and a history tells when that state was replaced. What
+# has the source "stale" must be of one version; not from after the reader's
+# snapshot; not older than what the session itself has committed; and it must have
+# been right within max_stale. Any other answer must be the right one.
+#
 # The last line sums up. Fails if
-# - there was a difference,
+# - there was a difference, or such an answer that must not be,
+# - no such answer was given,
 # - fewer than half of the reads were hits (without those in SERIALIZABLE, which
 #   are not allowed to be),
 # - a kind of transaction never ran, or a session failed.
@@ -87,6 +95,14 @@ my @widgets = (
 		q{SELECT $1::int AS tenant, sum(v) AS v FROM stress.setting}
 	],);
 
+# name => [bound, ttl]: widgets with max_stale, for few tenants, so that their
+# versions are soon replaced
+my $stale_tenants = 4;
+my %stale = (
+	brief => [ '50 ms', 'NULL' ],
+	long => [ '500 ms', 'NULL' ],
+	expiring => [ '200 ms', "'50 ms'" ],);
+
 sub psql
 {
 	my ($sql) = @_;
@@ -148,6 +164,9 @@ CREATE INDEX ON stress.message (conversation);
 CREATE TABLE stress.tag (tenant int, tag text, n int, PRIMARY KEY (tenant, tag));
 CREATE TABLE stress.small (tenant int, v int);
 CREATE TABLE stress.setting (k int PRIMARY KEY, v int);
+CREATE TABLE stress.counter (tenant int PRIMARY KEY, version bigint NOT NULL);
+CREATE TABLE stress.part (tenant int, version bigint NOT NULL);
+CREATE TABLE stress.history (tenant int, version bigint, at timestamptz NOT NULL, PRIMARY KEY (tenant, version));
 
 INSERT INTO stress.agent SELECT i, 1 + i % :tenants, 'agent ' || i FROM generate_series(1, 5 * :tenants) i;
 INSERT INTO stress.conversation (tenant, agent, status, score)
@@ -156,6 +175,8 @@ FROM generate_series(1, 20 * :tenants) i;
 INSERT INTO stress.message (conversation) SELECT id FROM stress.conversation, generate_series(1, 3);
 INSERT INTO stress.tag SELECT t, 'tag ' || i, i FROM generate_series(1, :tenants) t, generate_series(1, 5) i;
 INSERT INTO stress.small SELECT t, i FROM generate_series(1, :tenants) t, generate_series(1, 5) i;
+INSERT INTO stress.counter SELECT t, 0 FROM generate_series(1, :tenants) t;
+INSERT INTO stress.part SELECT t, 0 FROM generate_series(1, :tenants) t, generate_series(1, 3) i;
 INSERT INTO stress.setting SELECT i, i FROM generate_series(1, 5) i;
 ANALYZE;
 
@@ -220,6 +241,74 @@ END_SQL
 		$sql .= "SELECT dashcache_define('$name', \$q\$$query\$q\$, 'stress', "
 		  . "result => '$result', ttl => NULL$tag);\n";
 	}
+
+	foreach my $name (sort keys %stale)
+	{
+		my ($bound, $ttl) = @{ $stale{$name} };
+
+		$sql .= "SELECT dashcache_define('$name', 'SELECT min(version) AS lowest, max(version) AS version "
+		  . "FROM stress.part WHERE tenant = \$1', 'stress_stale', ttl => $ttl, max_stale => '$bound');\n";
+	}
+	my $bounds = join ', ', map { "('$_', '$stale{$_}[0]'::interval)" } sort keys %stale;
+
+	$sql .= <<"END_SQL";
+-- The next version of a tenant. "at" is after the version before was committed,
+-- which has held the lock until then. The setting goes with a rollback.
+CREATE FUNCTION stress.write_version(t int)
+RETURNS void LANGUAGE plpgsql AS \$\$
+DECLARE
+	v bigint;
+BEGIN
+	UPDATE stress.counter SET version = version + 1 WHERE tenant = t RETURNING version INTO v;
+	UPDATE stress.part SET version = v WHERE tenant = t;
+	INSERT INTO stress.history VALUES (t, v, clock_timestamp());
+	PERFORM set_config('stress.own_' || t, v::text, false);
+END
+\$\$;
+
+CREATE FUNCTION stress.read_stale(u int, n int)
+RETURNS void LANGUAGE plpgsql AS \$\$
+#variable_conflict use_column
+DECLARE
+	r record;
+	t int;
+	started timestamptz;
+	own bigint;
+	wrong text;
+	stale int := 0;
+	reasons text[] := '{}';
+BEGIN
+	FOR i IN 1 .. n LOOP
+		t := CASE WHEN random() < 0.7 THEN u ELSE 1 + floor(random() * $stale_tenants) END;
+		started := clock_timestamp();
+		SELECT w.name, w.bound, c.data::jsonb AS data, c.source, c.reason,
+			(c.data->>'lowest')::bigint AS lowest, (c.data->>'version')::bigint AS version,
+			(SELECT max(version) FROM stress.part WHERE tenant = t) AS direct
+		INTO r
+		FROM (SELECT * FROM (VALUES $bounds) w(name, bound) ORDER BY random() LIMIT 1) w,
+			dashcache_fetch(t, 'stress_stale', w.name) c;
+		own := coalesce(nullif(current_setting('stress.own_' || t, true), '')::bigint, 0);
+		wrong := CASE
+			WHEN r.lowest <> r.version THEN 'is of several versions'
+			WHEN r.source <> 'stale' AND r.version <> r.direct THEN 'is not the right one'
+			WHEN r.version > r.direct THEN 'is from after the snapshot'
+			WHEN r.version < own THEN 'is without own version ' || own
+			-- the version after the next was begun when the next was there
+			WHEN EXISTS (SELECT FROM stress.history h WHERE h.tenant = t
+				AND h.version = r.version + 2 AND h.at < started - r.bound) THEN 'is too old'
+			END;
+		IF wrong IS NOT NULL THEN
+			PERFORM stress.differ('max_stale: ' || wrong, r.name, t, r.data, to_jsonb(r.direct), r.source, r.reason);
+		END IF;
+		IF r.source = 'stale' THEN
+			stale := stale + 1;
+			reasons := reasons || ('stale: ' || r.reason);
+		END IF;
+	END LOOP;
+	INSERT INTO stress.tally (mode, reads, hits, reasons) VALUES ('max_stale', n, stale, reasons);
+END
+\$\$;
+END_SQL
 
 	# The same for single statements, each with a snapshot of its own where the
 	# transaction is READ COMMITTED.
@@ -628,6 +717,41 @@ SELECT stress.write(:u, :t);
 SELECT stress.work(:n * 10);
 COMMIT;}
 	],
+	# what max_stale allows, and what not after own writes
+	read_stale => [ 8, 'SELECT stress.read_stale(:v, 10);' ],
+	read_stale_rr => [
+		1,
+		q{BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT stress.read_stale(:v, 5);
+SELECT stress.work(:n * 10);
+SELECT stress.read_stale(:v, 10);
+COMMIT;}
+	],
+	write_version => [
+		10,
+		q{SELECT stress.write_version(:v);
+SELECT stress.read_stale(:v, 6);}
+	],
+	write_versions => [
+		2,
+		q{BEGIN;
+SELECT stress.write_version(least(:v, :w));
+SAVEPOINT a;
+SELECT stress.write_version(greatest(:v, :w));
+SELECT stress.read_stale(:v, 2);
+ROLLBACK TO a;
+SELECT stress.read_stale(:w, 2);
+COMMIT;
+SELECT stress.read_stale(:v, 4), stress.read_stale(:w, 4);}
+	],
+	rollback_version => [
+		1,
+		q{BEGIN;
+SELECT stress.write_version(:v);
+SELECT stress.work(:n);
+ROLLBACK;
+SELECT stress.read_stale(:v, 4);}
+	],
 	purge_tenant => [ 0.6, "SELECT dashcache_purge(:t, 'stress');" ],
 	purge_tag => [ 0.6, "SELECT dashcache_purge(dashboard => 'stress', tag => 'redefined');" ],
 	purge_in_transaction => [
@@ -683,6 +807,10 @@ ROLLBACK PREPARED ':gid';
 \\endif}
 	],);
 
+# Sessions that never write, so that nothing but max_stale keeps them from the
+# oldest answer.
+my %looking = (read_stale_only => [ 1, 'SELECT stress.read_stale(:v, 4);' ],);
+
 my $work = File::Temp->newdir;
 my %counts;
 
@@ -702,6 +830,8 @@ sub start_pgbench
 \\set t random(1, $tenants)
 \\set u 1 + (:t + random(0, $tenants - 2)) % $tenants
 \\set n random(1, 2000)
+\\set v random(1, $stale_tenants)
+\\set w 1 + (:v + random(0, $stale_tenants - 2)) % $stale_tenants
 \\set b random(0, 1) = 1
 \\set d random(0, 1)
 $text
@@ -748,7 +878,7 @@ sub end_prepared
 }
 
 $| = 1;
-print "stress: $sessions + 3 sessions, $duration s, seed $seed\n";
+print "stress: $sessions + 5 sessions, $duration s, seed $seed\n";
 
 my @writers = setup();
 my %rare = (truncate => 0.5, message => 1, setting => 1, set_null => 0.6, copy => 0.6);
@@ -760,6 +890,7 @@ $ENV{PGOPTIONS} = join ' ', $ENV{PGOPTIONS} // (),
 my $started = psql('SELECT clock_timestamp()');
 my @runs = (
 	start_pgbench(\%scripts, '-T', $duration, '-c', $sessions, '-j', 2),
+	start_pgbench(\%looking, '-T', $duration, '-c', 2, '--rate=100'),
 	start_pgbench(\%preparing, '-T', $duration, '-c', 2, '--rate=60'),
 	start_pgbench(\%finishing, '-T', $duration, '-c', 1, '--rate=40'));
 while (grep { $_->{run}->pumpable } @runs)
@@ -808,7 +939,8 @@ print "misses: ", psql(
   "\n";
 
 my ($reads, $hits) = split /\|/, psql(
-	q{SELECT coalesce(sum(reads), 0), coalesce(sum(hits), 0) FROM stress.tally WHERE mode <> 'serializable'});
+	q{SELECT coalesce(sum(reads), 0), coalesce(sum(hits), 0) FROM stress.tally WHERE mode NOT IN ('serializable', 'max_stale')});
+my $stale_hits = psql("SELECT coalesce(sum(hits), 0) FROM stress.tally WHERE mode = 'max_stale'");
 my ($differences, $first) = split /\|/, psql(
 	"SELECT count(*), extract(epoch FROM min(at) - '$started') FROM stress.difference");
 
@@ -820,11 +952,12 @@ if ($differences > 0)
 	print psql('SELECT row_to_json(d) FROM stress.difference d ORDER BY at LIMIT 10'), "\n";
 }
 
-@never = grep { !$counts{$_} } sort(keys %scripts, keys %preparing, keys %finishing);
+@never = grep { !$counts{$_} } sort(keys %scripts, keys %looking, keys %preparing, keys %finishing);
 print "never ran: @never\n" if @never;
 
 my $percent = $reads > 0 ? 100 * $hits / $reads : 0;
 print "too few hits\n" if $percent < 50;
+print "no answer that max_stale allows\n" if $stale_hits == 0;
 printf "reads=%d, hits=%d (%.0f%%), differences=%d\n", $reads, $hits, $percent, $differences;
 
-exit($ok && $differences == 0 && $percent >= 50 && !@never ? 0 : 1);
+exit($ok && $differences == 0 && $percent >= 50 && $stale_hits > 0 && !@never ? 0 : 1);

@@ -273,6 +273,8 @@ source_name(DcAnswerSource source)
 	{
 		case DC_FROM_CACHE:
 			return "cache";
+		case DC_FROM_STALE:
+			return "stale";
 		case DC_FROM_DATABASE:
 			return "database";
 	}

@@ -22,6 +22,7 @@
 #include "read/fetch.h"
 #include "stats.h"
 #include "store/flight.h"
+#include "store/refresh_queue.h"
 #include "store/store.h"
 #include "widget/catalog.h"
 #include "widget/metacache.h"
@@ -164,6 +165,7 @@ dashcache_entry_list(PG_FUNCTION_ARGS)
 		values[5] = TimestampTzGetDatum(entry->expires_at);
 		nulls[5] = TIMESTAMP_NOT_FINITE(entry->expires_at);
 		values[6] = TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&entry->last_used_at));
+		nulls[6] = pg_atomic_read_u64(&entry->last_used_at) == 0;
 		values[7] = Int64GetDatum(pg_atomic_read_u64(&entry->hits));
 		values[8] = Int64GetDatum(entry->payload_len);
 		values[9] = Int64GetDatum(DC_ENTRY_SIZE(entry));
@@ -248,7 +250,8 @@ dashcache_status_row(PG_FUNCTION_ARGS)
 		values[4] = Int64GetDatum(used + dc_stats_shmem_size(total) +
 								  dc_changes_shmem_size(total) +
 								  dc_stamp_shmem_size(total) +
-								  dc_flight_shmem_size(total));
+								  dc_flight_shmem_size(total) +
+								  dc_refresh_queue_shmem_size());
 		values[5] = Int64GetDatum(entries);
 		values[6] = TimestampTzGetDatum(dc_stats_since());
 		if (!RecoveryInProgress())

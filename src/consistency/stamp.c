@@ -140,10 +140,10 @@ dc_xid_running(uint64 xid)
 
 /*
  * Announce a writer: its full transaction ID, perhaps marked as unversioned.
- * Called before the writer's commit can become visible.  Throws nothing
+ * Returns the number of the push, also if it had been made before.  Called before the writer's commit can become visible.  Throws nothing
  * except through a corrupted commit log.
  */
-void
+uint64
 dc_stamp_push(uint32 stamp_number, uint64 writer)
 {
 	DcSharedStamp *stamp = &shared->stamps[stamp_number];
@@ -167,7 +167,7 @@ dc_stamp_push(uint32 stamp_number, uint64 writer)
 			stamp->ring[(version - 1) % DC_STAMP_RING] == writer)
 		{
 			SpinLockRelease(&stamp->mutex);
-			return;
+			return version - 1;
 		}
 
 		slot = &stamp->ring[version % DC_STAMP_RING];
@@ -192,7 +192,7 @@ dc_stamp_push(uint32 stamp_number, uint64 writer)
 			/* whoever sees the new version without the lock sees no more */
 			pg_atomic_write_u64(&stamp->version, version + 1);
 			SpinLockRelease(&stamp->mutex);
-			return;
+			return version;
 		}
 		SpinLockRelease(&stamp->mutex);
 

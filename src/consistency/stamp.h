@@ -79,7 +79,7 @@ extern void dc_stamp_attach(void *place);
 extern uint32 dc_stamp_of_tenant(uint64 watch, uint32 tenant_hash);
 extern uint32 dc_stamp_of_all(uint64 watch);
 
-extern void dc_stamp_push(uint32 stamp, uint64 writer);
+extern uint64 dc_stamp_push(uint32 stamp, uint64 writer);
 extern uint64 dc_stamp_version(uint32 stamp);
 extern void dc_stamp_read(uint32 stamp, DcStamp *copy);
 extern void dc_stamp_settle(uint32 stamp, uint64 writer);

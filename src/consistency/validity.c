@@ -312,6 +312,44 @@ dc_proof_check(const DcProof *proof, const DcSnapshot *snapshot,
 	return verdict;
 }
 
+/*
+ * Has the snapshot the same view of one stamp as the entry?  False if it is
+ * uncertain.
+ */
+bool
+dc_proof_holds_on(const DcProof *proof, uint32 stamp, const DcSnapshot *snapshot)
+{
+	for (int i = 0; i < proof->nviews; i++)
+	{
+		const DcStampView *then = &proof->views[i];
+		DcStampView now;
+		uint64		newest = 0;
+
+		if (then->stamp == stamp &&
+			(!stamp_view(stamp, snapshot, &now, &newest, 0, NULL) ||
+			 now.prefix != then->prefix || now.later != then->later))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Has everybody who has announced himself so far been seen?  Then the answer
+ * is right at this moment, however old the snapshot is that it comes from.
+ */
+bool
+dc_proof_is_latest(const DcProof *proof)
+{
+	for (int i = 0; i < proof->nviews; i++)
+	{
+		const DcStampView *view = &proof->views[i];
+
+		if (view->later != 0 || dc_stamp_version(view->stamp) != view->prefix)
+			return false;
+	}
+	return true;
+}
+
 /* Does the snapshot see every writer of a stamp?  False if uncertain. */
 bool
 dc_stamp_all_seen(uint32 stamp, const DcSnapshot *snapshot)

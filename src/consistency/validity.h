@@ -72,6 +72,9 @@ extern bool dc_proof_holds(const DcProof *proof, const DcSnapshot *snapshot);
 extern DcVerdict dc_proof_check(const DcProof *proof,
 								const DcSnapshot *snapshot,
 								DcCulprit *culprit);
+extern bool dc_proof_holds_on(const DcProof *proof, uint32 stamp,
+							  const DcSnapshot *snapshot);
+extern bool dc_proof_is_latest(const DcProof *proof);
 extern bool dc_stamp_all_seen(uint32 stamp, const DcSnapshot *snapshot);
 
 #endif							/* DASHCACHE_VALIDITY_H */

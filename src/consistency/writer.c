@@ -29,6 +29,7 @@
 #include "consistency/writer.h"
 
 #include "changes.h"
+#include "consistency/own.h"
 #include "consistency/stamp.h"
 #include "demand.h"
 #include "mix.h"
@@ -298,6 +299,13 @@ tell_journal(const DcWriterSource *source, uint64 xid, uint8 operations,
 							 get_rel_name(source->relid))));
 }
 
+/* Push this transaction on a stamp, and remember that for this session. */
+static void
+push(uint32 stamp, uint64 writer_and_marks)
+{
+	dc_own_wrote(stamp, dc_stamp_push(stamp, writer_and_marks));
+}
+
 static void
 announce_touch(const DcTouch *touch, uint64 xid)
 {
@@ -309,9 +317,8 @@ announce_touch(const DcTouch *touch, uint64 xid)
 		uint64		bit = UINT64CONST(1) << Min(i, DC_WRITER_MAX_WATCHES - 1);
 
 		if (watches & bit)
-			dc_stamp_push(dc_stamp_of_tenant(source->watches[i],
-											 touch->tenant_hash),
-						  xid | (source->moving & bit ? source->move_marks : 0));
+			push(dc_stamp_of_tenant(source->watches[i], touch->tenant_hash),
+				 xid | (source->moving & bit ? source->move_marks : 0));
 	}
 	if ((watches & ~source->moving) != 0 && touch->tenant != NULL)
 		tell_journal(source, xid, touch->operations, false,
@@ -326,9 +333,9 @@ announce_every_tenant(const DcWriterSource *source, uint64 xid)
 		uint64		bit = UINT64CONST(1) << Min(i, DC_WRITER_MAX_WATCHES - 1);
 
 		if (source->every_tenant & bit)
-			dc_stamp_push(dc_stamp_of_all(source->watches[i]),
-						  xid | (source->unversioned ? DC_WRITER_UNVERSIONED : 0) |
-						  (source->moving & bit ? source->move_marks : 0));
+			push(dc_stamp_of_all(source->watches[i]),
+				 xid | (source->unversioned ? DC_WRITER_UNVERSIONED : 0) |
+				 (source->moving & bit ? source->move_marks : 0));
 	}
 	tell_journal(source, xid, source->every_tenant_operations, true, 0, NULL);
 }

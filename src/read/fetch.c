@@ -22,6 +22,9 @@
  * session whose snapshot is too old for the entry, or cannot tell, computes
  * for itself: neither could it use what others store, nor they what it has.
  *
+ * What is no longer right may be served nevertheless, where the widget's
+ * max_stale allows it (usable_stale); somebody is asked to compute it anew.
+ *
  * Locking: in REPEATABLE READ, the sources in ACCESS SHARE mode.
  *
  *-------------------------------------------------------------------------
@@ -31,6 +34,7 @@
 #include "read/fetch.h"
 
 #include "changes.h"
+#include "consistency/own.h"
 #include "consistency/stamp.h"
 #include "consistency/validity.h"
 #include "consistency/writer.h"
@@ -40,6 +44,7 @@
 #include "preload.h"
 #include "read/compute.h"
 #include "store/flight.h"
+#include "store/refresh_queue.h"
 #include "store/store.h"
 
 #include "access/parallel.h"
@@ -54,6 +59,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 /* Stands for "purged" where stamps are for what is watched. */
@@ -72,7 +78,9 @@ typedef struct Lookup
 	DcWidget   *widget;
 	Datum		tenant;
 	Datum		params;
-	bool		refresh;
+	bool		refresh;		/* compute, whatever is there */
+	bool		background;		/* nobody has asked for it now */
+	bool		keep_last;		/* an error may be answered with max_stale */
 	DcKey		key;
 	DcSnapshot	snapshot;
 	StringInfo	out;
@@ -184,7 +192,7 @@ dc_tenant_from_bytes(const DcTenantType *type, const char *bytes, uint32 len)
 	return PointerGetDatum(copy);
 }
 
-/* The params from the bytes in a key; none stand for an empty object. */
+/* The params from the bytes in a key, which has none for those not used. */
 Datum
 dc_params_from_bytes(const char *bytes, uint32 len)
 {
@@ -391,6 +399,98 @@ use_alias(DcTenantType *type, Lookup *lookup)
 }
 
 /*
+ * Ask for an entry to be computed anew, once.  Its partition is locked.
+ * Returns whether dc_refresh_wakeup() is to be called.
+ */
+static bool
+ask_for_refresh(DcSharedEntry *entry)
+{
+	DcRefreshRequest request;
+
+	uint32		asked = pg_atomic_read_u32(&entry->refresh_asked);
+
+	if (asked == DC_REFRESH_ASKED ||
+		(asked != 0 && DC_REFRESH_SECONDS(GetCurrentTimestamp()) < asked) ||
+		!pg_atomic_compare_exchange_u32(&entry->refresh_asked, &asked, DC_REFRESH_ASKED))
+		return false;
+	request.database = entry->database;
+	request.widget = entry->widget;
+	request.version = entry->version;
+	request.hash = entry->hash;
+	if (dc_refresh_queue_push(&request))
+		return true;
+	/* no room: let somebody else try later */
+	pg_atomic_write_u32(&entry->refresh_asked, 0);
+	return false;
+}
+
+static void
+wake_refreshers(const Lookup *lookup)
+{
+	ereport(DEBUG1,
+			(errmsg_internal("dashcache refresh asked for: widget \"%s\" of dashboard \"%s\"",
+							 lookup->widget->name, lookup->dashboard->name)));
+	if (dc_refresh_wakeup != NULL)
+		dc_refresh_wakeup(MyDatabaseId);
+}
+
+/* Is an entry from the future of a transaction that asks for the time? */
+static bool
+too_new_for_clock(const DcWidget *widget, const DcSharedEntry *entry)
+{
+	return widget->uses_clock &&
+		GetCurrentTransactionStartTimestamp() < entry->valid_from;
+}
+
+/*
+ * May an entry be served, although it is not known to be what the query would
+ * give?  It must have been right within max_stale, be of a state that the
+ * caller's snapshot is not older than, of the definition that this snapshot
+ * sees, and must contain what this session has written.
+ */
+static bool
+usable_stale(const Lookup *lookup, DcSharedEntry *entry, DcVerdict verdict,
+			 TimestampTz now)
+{
+	const DcWidget *widget = lookup->widget;
+	const DcProof *proof = DC_ENTRY_PROOF(entry);
+
+	if (widget->max_stale_us == 0 ||
+		entry->fresh_at < now - widget->max_stale_us ||
+		verdict == DC_OLD_SNAPSHOT ||
+		(verdict == DC_UNCERTAIN &&
+		 lookup->snapshot.xmax <= proof->snapshot_xmax))
+		return false;
+	return dc_proof_holds_on(proof, dc_definition_stamp(widget->id),
+							 &lookup->snapshot) &&
+		dc_own_seen(proof);
+}
+
+static void
+serve(Lookup *lookup, DcSharedEntry *entry, TimestampTz now,
+	  DcAnswerSource source, const char *reason)
+{
+	DcAnswer   *answer = lookup->answer;
+
+	answer->source = source;
+	answer->reason = reason;
+	answer->generated_at = entry->generated_at;
+	answer->expires_at = entry->expires_at;
+	answer->compute_ms = entry->compute_us / 1000.0;
+	answer->etag = entry->etag;
+	dc_store_used(entry, now);
+	if (source == DC_FROM_CACHE)
+		dc_stats_hit(lookup->widget->stats, entry->compute_us);
+	else
+	{
+		dc_stats_add(lookup->widget->stats, DC_COUNT_STALE_HITS, 1);
+		dc_stats_add(lookup->widget->stats, DC_COUNT_SAVED_US, entry->compute_us);
+	}
+	appendBinaryStringInfo(lookup->out, DC_ENTRY_PAYLOAD(entry),
+						   entry->payload_len);
+}
+
+/*
  * Try to answer from the cache.  If that cannot be, says why in lookup->reason.
  */
 static bool
@@ -399,10 +499,12 @@ try_cache(Lookup *lookup)
 	DcSharedEntry *entry = dc_store_find(&lookup->key);
 	TimestampTz now = GetCurrentTimestamp();
 	DcWidget   *widget = lookup->widget;
-	DcAnswer   *answer = lookup->answer;
+	DcVerdict	verdict = DC_VALID;
 	DcCulprit	culprit;
 	const char *reason = NULL;
+	bool		served;
 	bool		first = false;
+	bool		asked = false;
 
 	lookup->alone = false;
 	if (entry == NULL)
@@ -411,17 +513,15 @@ try_cache(Lookup *lookup)
 		return false;
 	}
 
+	/* what has expired need not be judged, but to be served nevertheless */
+	if (now < entry->expires_at || widget->max_stale_us > 0)
+		verdict = too_new_for_clock(widget, entry) ? DC_OLD_SNAPSHOT :
+			dc_proof_check(DC_ENTRY_PROOF(entry), &lookup->snapshot, &culprit);
 	if (now >= entry->expires_at)
 		reason = "expired";
-	else if (widget->uses_clock &&
-			 GetCurrentTransactionStartTimestamp() < entry->valid_from)
-	{
-		reason = "old snapshot";
-		lookup->alone = true;
-	}
 	else
 	{
-		switch (dc_proof_check(DC_ENTRY_PROOF(entry), &lookup->snapshot, &culprit))
+		switch (verdict)
 		{
 			case DC_VALID:
 				break;
@@ -440,24 +540,76 @@ try_cache(Lookup *lookup)
 		}
 	}
 
-	if (reason == NULL)
+	served = reason == NULL || usable_stale(lookup, entry, verdict, now);
+	if (served)
 	{
-		answer->source = DC_FROM_CACHE;
-		answer->generated_at = entry->generated_at;
-		answer->expires_at = entry->expires_at;
-		answer->compute_ms = entry->compute_us / 1000.0;
-		answer->etag = entry->etag;
-		dc_store_used(entry, now);
-		dc_stats_hit(widget->stats, entry->compute_us);
-		appendBinaryStringInfo(lookup->out, DC_ENTRY_PAYLOAD(entry),
-							   entry->payload_len);
+		serve(lookup, entry, now,
+			  reason == NULL ? DC_FROM_CACHE : DC_FROM_STALE, reason);
+		if (reason != NULL || now >= entry->refresh_at)
+			asked = ask_for_refresh(entry);
 	}
 	dc_store_unlock(&lookup->key);
 
 	if (first)
 		count_changed(widget, lookup->tenant, &culprit);
+	if (asked)
+		wake_refreshers(lookup);
 	lookup->reason = reason;
-	return reason == NULL;
+	return served;
+}
+
+/*
+ * Is there an answer that max_stale allows in place of an error?  With "really",
+ * serve it.
+ */
+static bool
+try_last_answer(Lookup *lookup, bool really)
+{
+	DcSharedEntry *entry = dc_store_find(&lookup->key);
+	TimestampTz now = GetCurrentTimestamp();
+	DcVerdict	verdict;
+	DcCulprit	culprit;
+	bool		usable;
+
+	if (entry == NULL)
+		return false;
+	verdict = too_new_for_clock(lookup->widget, entry) ? DC_OLD_SNAPSHOT :
+		dc_proof_check(DC_ENTRY_PROOF(entry), &lookup->snapshot, &culprit);
+	usable = usable_stale(lookup, entry, verdict, now);
+	if (usable && really)
+		serve(lookup, entry, now, DC_FROM_STALE,
+			  now >= entry->expires_at ? "expired" :
+			  verdict == DC_CHANGED ? "changed" :
+			  verdict == DC_UNCERTAIN ? "uncertain" : lookup->reason);
+	dc_store_unlock(&lookup->key);
+	return usable;
+}
+
+/*
+ * A time at which, or since which, the answer was right for a new snapshot.
+ *
+ * If nobody has announced himself whom the answer has not seen, it is right
+ * now.  Else it is as old as the snapshot.  In READ COMMITTED that is not older
+ * than the transaction; else it may have been imported.
+ */
+static TimestampTz
+fresh_at(const DcProof *proof, const DcComputed *computed)
+{
+	if (dc_proof_is_latest(proof))
+		return computed->generated_at;
+	if (IsolationUsesXactSnapshot())
+		return DT_NOBEGIN;
+	return Min(computed->generated_at, GetCurrentTransactionStartTimestamp());
+}
+
+/* When the answer should be computed anew, before it ends. */
+static TimestampTz
+refresh_at(const DcComputed *computed)
+{
+	if (dc_refresh_ahead == 0 || computed->expires_at == DT_NOEND)
+		return DT_NOEND;
+	return computed->generated_at +
+		(TimestampTz) ((computed->expires_at - computed->generated_at) * dc_refresh_ahead);
 }
 
 /*
@@ -483,11 +635,14 @@ try_store(Lookup *lookup, const char *payload, Size payload_len,
 	content.proof_len = DC_PROOF_SIZE(nstamps);
 	content.payload = payload;
 	content.payload_len = payload_len;
+	content.background = lookup->background;
 	content.order = lookup->snapshot.xmax;
 	content.etag = lookup->answer->etag;
 	content.generated_at = computed->generated_at;
+	content.fresh_at = fresh_at(proof, computed);
 	content.valid_from = computed->valid_from;
 	content.expires_at = computed->expires_at;
+	content.refresh_at = refresh_at(computed);
 	content.compute_us = (uint32) Min(computed->duration_us, PG_UINT32_MAX);
 
 	switch (dc_store_put(&lookup->key, &content, no_purge_since, lookup))
@@ -531,7 +686,66 @@ compute(Lookup *lookup, DcComputed *computed)
 									   out->len - start, 0);
 }
 
-/* Compute the answer and store it; false if it cannot be stored. */
+/* Errors that are not about the widget, and that must get through. */
+static bool
+must_be_thrown(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION ||
+		error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
+		error->sqlerrcode == ERRCODE_ASSERT_FAILURE;
+}
+
+/*
+ * Compute the answer; if that fails, serve the last one.  False in that case.
+ * The subtransaction undoes what the failed computation holds.
+ */
+static bool
+compute_or_last_answer(Lookup *lookup, DcComputed *computed)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	int			start = lookup->out->len;
+	volatile bool computed_it = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		compute(lookup, computed);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+
+		lookup->out->len = start;
+		/* it may have become too old, or have been evicted */
+		if (must_be_thrown(error) || !try_last_answer(lookup, true))
+			ReThrowError(error);
+		ereport(LOG,
+				(errmsg("dashcache serves the last answer of widget \"%s\" of dashboard \"%s\", since computing it failed",
+						lookup->widget->name, lookup->dashboard->name),
+				 errdetail_internal("%s", error->message)));
+		FreeErrorData(error);
+		computed_it = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return computed_it;
+}
+
+/*
+ * Compute the answer and store it, or serve the last one after an error; false
+ * if it cannot be stored.
+ */
 static bool
 compute_and_store(Lookup *lookup)
 {
@@ -540,8 +754,15 @@ compute_and_store(Lookup *lookup)
 	DcComputed	computed;
 	const char *refused;
 
-	compute(lookup, &computed);
-	dc_stats_add(lookup->widget->stats, DC_COUNT_MISSES, 1);
+	if (lookup->keep_last && !IsInParallelMode() && try_last_answer(lookup, false))
+	{
+		if (!compute_or_last_answer(lookup, &computed))
+			return true;
+	}
+	else
+		compute(lookup, &computed);
+	if (!lookup->background)
+		dc_stats_add(lookup->widget->stats, DC_COUNT_MISSES, 1);
 	refused = try_store(lookup, out->data + start, out->len - start, &computed);
 	if (refused != NULL)
 		lookup->reason = refused;
@@ -702,6 +923,8 @@ dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 	lookup.tenant = dc_fetch_tenant(request, widget);
 	lookup.params = request->params;
 	lookup.refresh = request->refresh;
+	lookup.background = false;
+	lookup.keep_last = widget->max_stale_us > 0;
 	lookup.out = out;
 	lookup.answer = answer;
 
@@ -727,50 +950,144 @@ dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 	}
 	else if (!try_cache(&lookup))
 		compute_or_wait(&lookup);
-	log_answer(&lookup, answer->source == DC_FROM_CACHE ? "hit" : "miss");
+	log_answer(&lookup, answer->source == DC_FROM_CACHE ? "hit" :
+			   answer->source == DC_FROM_STALE ? "stale hit" : "miss");
 }
 
-/* Is there an entry that would be served now? */
+/* Is there an entry that is right, and not near its end? */
 static bool
-is_current(Lookup *lookup)
+needs_no_refresh(const Lookup *lookup)
 {
 	DcSharedEntry *entry = dc_store_find(&lookup->key);
+	TimestampTz now = GetCurrentTimestamp();
 	DcCulprit	culprit;
-	bool		current;
+	bool		good;
 
 	if (entry == NULL)
 		return false;
-	current = GetCurrentTimestamp() < entry->expires_at &&
+	good = now < entry->expires_at && now < entry->refresh_at &&
 		dc_proof_check(DC_ENTRY_PROOF(entry), &lookup->snapshot, &culprit) == DC_VALID;
 	dc_store_unlock(&lookup->key);
-	return current;
+	return good;
+}
+
+/*
+ * Compute in the background, unless that is not needed, or somebody is at it.
+ */
+static bool
+compute_if_needed(Lookup *lookup)
+{
+	DcFlight	other;
+
+	if (dc_flight_claim(flight_key(&lookup->key), &other) != DC_FLIGHT_MINE)
+		return false;
+	if (needs_no_refresh(lookup))
+	{
+		dc_flight_release(false);
+		return false;
+	}
+	lookup->reason = "refresh";
+	(void) compute_for_all(lookup);
+	log_answer(lookup, "refresh");
+	return true;
+}
+
+static void
+init_background(Lookup *lookup, const DcDashboard *dashboard, DcWidget *widget,
+				StringInfo out, DcAnswer *answer)
+{
+	memset(lookup, 0, sizeof(*lookup));
+	memset(answer, 0, sizeof(*answer));
+	lookup->dashboard = dashboard;
+	lookup->widget = widget;
+	lookup->refresh = true;
+	lookup->background = true;
+	lookup->out = out;
+	lookup->answer = answer;
+}
+
+/* A failed refresh is tried again when the entry is half as old again. */
+static void
+put_off_refresh(DcSharedEntry *entry, void *arg)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64		delay = Min(Max((now - entry->generated_at) / 2, USECS_PER_SEC),
+							5 * USECS_PER_MINUTE);
+
+	pg_atomic_write_u32(&entry->refresh_asked, DC_REFRESH_SECONDS(now + delay) + 1);
+}
+
+/* A refresh that was asked for has failed: let it be asked for again, later. */
+void
+dc_fetch_refresh_failed(uint32 widget, uint64 version, uint32 hash)
+{
+	dc_store_each(widget, version, hash, put_off_refresh, NULL);
+}
+
+/*
+ * Compute anew what a reader has asked for (refresh_queue.c), unless that has
+ * been done, or somebody is at it; returns how many answers were computed.
+ * Called in a transaction with an active snapshot; errors are the caller's.
+ */
+int
+dc_fetch_refresh(uint32 widget_id, uint64 version, uint32 hash)
+{
+	DcDashboard *dashboard = dc_metacache_dashboard_of(widget_id);
+	DcWidget   *widget = NULL;
+	List	   *keys;
+	ListCell   *lc;
+	int			n = 0;
+
+	for (int i = 0; dashboard != NULL && i < dashboard->nwidgets; i++)
+	{
+		if (dashboard->widgets[i].id == widget_id &&
+			dashboard->widgets[i].version == version)
+			widget = &dashboard->widgets[i];
+	}
+	if (widget == NULL || !dc_preloaded)
+		return 0;
+
+	keys = dc_store_keys(widget_id, version, hash);
+	foreach(lc, keys)
+	{
+		Lookup		lookup;
+		DcAnswer	answer;
+		StringInfoData out;
+
+		initStringInfo(&out);
+		init_background(&lookup, dashboard, widget, &out, &answer);
+		lookup.key = *(DcKey *) lfirst(lc);
+		lookup.tenant = dc_tenant_from_bytes(&widget->tenant_type,
+											 lookup.key.tenant,
+											 lookup.key.tenant_len);
+		lookup.params = dc_params_from_bytes(lookup.key.params, lookup.key.params_len);
+		if (may_use_cache(&lookup) && compute_if_needed(&lookup))
+			n++;
+	}
+	return n;
 }
 
 /*
  * Compute and store the answer for one widget and tenant, unless it is there
- * and current.  True if it was computed.
+ * and right, or somebody is at it; true if it was computed.  Called in a
+ * transaction with an active snapshot; errors are the caller's.
  */
 bool
 dc_fetch_warm(const DcDashboard *dashboard, DcWidget *widget, DcRequest *request)
 {
-	Lookup		lookup = {0};
-	DcAnswer	answer = {0};
+	Lookup		lookup;
+	DcAnswer	answer;
 	StringInfoData out;
+	bool		done;
 
 	initStringInfo(&out);
-	lookup.dashboard = dashboard;
-	lookup.widget = widget;
+	init_background(&lookup, dashboard, widget, &out, &answer);
 	lookup.tenant = dc_fetch_tenant(request, widget);
 	lookup.params = request->params;
-	lookup.out = &out;
-	lookup.answer = &answer;
 	if (!may_use_cache(&lookup))
 		return false;
 	make_key(&lookup);
-	if (is_current(&lookup))
-		return false;
-	lookup.reason = "cold";
-	compute_or_wait(&lookup);
+	done = compute_if_needed(&lookup);
 	pfree(out.data);
-	return true;
+	return done;
 }

@@ -29,6 +29,7 @@ typedef struct DcRequest
 typedef enum DcAnswerSource
 {
 	DC_FROM_CACHE,
+	DC_FROM_STALE,				/* as max_stale allows */
 	DC_FROM_DATABASE
 } DcAnswerSource;
 
@@ -36,7 +37,7 @@ typedef enum DcAnswerSource
 typedef struct DcAnswer
 {
 	DcAnswerSource source;
-	const char *reason;			/* why not from the cache; NULL if it is */
+	const char *reason;			/* NULL: it is the one from the cache */
 	TimestampTz generated_at;
 	TimestampTz expires_at;
 	double		compute_ms;
@@ -47,6 +48,8 @@ extern void dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 					 DcRequest *request, StringInfo out, DcAnswer *answer);
 extern bool dc_fetch_warm(const DcDashboard *dashboard, DcWidget *widget,
 						  DcRequest *request);
+extern void dc_fetch_refresh_failed(uint32 widget, uint64 version, uint32 hash);
+extern int	dc_fetch_refresh(uint32 widget, uint64 version, uint32 hash);
 extern Datum dc_fetch_tenant(DcRequest *request, DcWidget *widget);
 extern uint32 dc_tenant_bytes(const DcTenantType *type, Datum *tenant,
 							  const char **bytes);

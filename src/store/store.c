@@ -225,6 +225,59 @@ dc_store_alias(const DcKey *key, uint32 *len)
 	return alias;
 }
 
+/*
+ * Visit this database's entries of a widget's version that have a hash, mostly
+ * one, with their partition locked for reading.
+ */
+void
+dc_store_each(uint32 widget, uint64 version, uint32 hash, DcEntryVisit visit, void *arg)
+{
+	DcPartition *partition = dc_partition_of(hash);
+
+	(void) dc_store_area();
+	LWLockAcquire(&partition->lock, LW_SHARED);
+	for (dsa_pointer at = *bucket_of(hash); DsaPointerIsValid(at);)
+	{
+		DcSharedEntry *entry = dc_entry_at(at);
+
+		if (entry->hash == hash && entry->widget == widget &&
+			entry->version == version && entry->database == MyDatabaseId)
+			visit(entry, arg);
+		at = entry->next;
+	}
+	LWLockRelease(&partition->lock);
+}
+
+static void
+copy_key(DcSharedEntry *entry, void *arg)
+{
+	List	  **keys = arg;
+	DcKey	   *key = palloc(sizeof(DcKey));
+	char	   *tenant = palloc(entry->tenant_len + 1);
+	char	   *params = palloc(entry->params_len + 1);
+
+	key->database = entry->database;
+	key->widget = entry->widget;
+	key->version = entry->version;
+	key->hash = entry->hash;
+	key->tenant_hash = entry->tenant_hash;
+	key->tenant_len = entry->tenant_len;
+	key->params_len = entry->params_len;
+	key->tenant = memcpy(tenant, DC_ENTRY_TENANT(entry), entry->tenant_len);
+	key->params = memcpy(params, DC_ENTRY_PARAMS(entry), entry->params_len);
+	*keys = lappend(*keys, key);
+}
+
+/* Copies of the keys of such entries: DcKeys, in the current memory context. */
+List *
+dc_store_keys(uint32 widget, uint64 version, uint32 hash)
+{
+	List	   *keys = NIL;
+
+	dc_store_each(widget, version, hash, copy_key, &keys);
+	return keys;
+}
+
 /* Release what dc_store_find() has locked. */
 void
 dc_store_unlock(const DcKey *key)
@@ -368,13 +421,17 @@ dc_store_put(const DcKey *key, const DcContent *content,
 	entry->order = content->order;
 	entry->etag = content->etag;
 	entry->generated_at = content->generated_at;
+	entry->fresh_at = content->fresh_at;
 	entry->valid_from = content->valid_from;
 	entry->expires_at = content->expires_at;
+	entry->refresh_at = content->refresh_at;
 	entry->compute_us = content->compute_us;
-	pg_atomic_init_u64(&entry->last_used_at, (uint64) content->generated_at);
+	pg_atomic_init_u64(&entry->last_used_at,
+					   content->background ? 0 : (uint64) content->generated_at);
 	pg_atomic_init_u64(&entry->hits, 0);
 	pg_atomic_init_u32(&entry->visited, 0);
 	pg_atomic_init_u32(&entry->outdated, 0);
+	pg_atomic_init_u32(&entry->refresh_asked, 0);
 	memcpy(DC_ENTRY_PROOF(entry), content->proof, content->proof_len);
 	memcpy(DC_ENTRY_TENANT(entry), key->tenant, key->tenant_len);
 	memcpy(DC_ENTRY_PARAMS(entry), key->params, key->params_len);
@@ -392,6 +449,14 @@ dc_store_put(const DcKey *key, const DcContent *content,
 		{
 			/* the use that was made of it says something about the new one */
 			pg_atomic_write_u64(&entry->hits, pg_atomic_read_u64(&old->hits));
+			if (content->background)
+			{
+				uint64		last_used_at = pg_atomic_read_u64(&old->last_used_at);
+
+				pg_atomic_write_u64(&entry->last_used_at, last_used_at);
+				if ((TimestampTz) last_used_at < old->generated_at)
+					entry->unused_refreshes = old->unused_refreshes + 1;
+			}
 			dc_store_unlink_locked(partition, old_pointer, old);
 		}
 		link_locked(partition, pointer, entry);

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 #include "port/atomics.h"
 #include "utils/dsa.h"
 
@@ -39,11 +40,15 @@ typedef struct DcContent
 	Size		proof_len;
 	const char *payload;
 	Size		payload_len;
+	bool		background;		/* nobody has asked for it now */
 	uint64		order;			/* an entry never gives way to a lower one */
 	uint64		etag;
 	TimestampTz generated_at;
+	TimestampTz fresh_at;		/* was right then or later; DT_NOBEGIN:
+								 * unknown */
 	TimestampTz valid_from;
 	TimestampTz expires_at;
+	TimestampTz refresh_at;		/* from then on it should be computed anew */
 	uint32		compute_us;
 } DcContent;
 
@@ -69,18 +74,30 @@ typedef struct DcSharedEntry
 	uint64		order;
 	uint64		etag;
 	TimestampTz generated_at;
+	TimestampTz fresh_at;
 	TimestampTz valid_from;
 	TimestampTz expires_at;
-	pg_atomic_uint64 last_used_at;	/* TimestampTz */
+	TimestampTz refresh_at;
+	pg_atomic_uint64 last_used_at;	/* TimestampTz; 0: never */
 	pg_atomic_uint64 hits;
 	pg_atomic_uint32 visited;	/* used since eviction last passed by */
 	pg_atomic_uint32 outdated;	/* was found invalid by a newer snapshot */
+	pg_atomic_uint32 refresh_asked; /* see below */
+	uint32		unused_refreshes;	/* computed in the background so often, since
+									 * it was last used */
 	uint32		compute_us;
 	char		data[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
 } DcSharedEntry;
 
 StaticAssertDecl(offsetof(DcSharedEntry, data) % MAXIMUM_ALIGNOF == 0,
 				 "what an entry holds is aligned");
+
+/*
+ * "refresh_asked": whether a worker was told to compute the entry anew; or 0;
+ * or, after that has failed, the second before which it is not to be told again.
+ */
+#define DC_REFRESH_ASKED 1
+#define DC_REFRESH_SECONDS(at) ((uint32) ((at) / USECS_PER_SEC))
 
 #define DC_ENTRY_PROOF(e)	((void *) (e)->data)
 #define DC_ENTRY_TENANT(e)	((e)->data + MAXALIGN((e)->proof_len))
@@ -104,6 +121,7 @@ typedef bool (*DcMatch) (const DcSharedEntry *entry, void *arg);
 
 /* Called with a partition locked for reading: may allocate and throw. */
 typedef void (*DcVisit) (const DcSharedEntry *entry, void *arg);
+typedef void (*DcEntryVisit) (DcSharedEntry *entry, void *arg);
 
 extern Size dc_store_shmem_min(void);
 extern void dc_store_shmem_init(void *place, Size size);
@@ -117,6 +135,9 @@ extern void dc_store_used(DcSharedEntry *entry, TimestampTz now);
 
 extern DcPutResult dc_store_put(const DcKey *key, const DcContent *content,
 								DcPermit permit, void *arg);
+extern void dc_store_each(uint32 widget, uint64 version, uint32 hash,
+						  DcEntryVisit visit, void *arg);
+extern List *dc_store_keys(uint32 widget, uint64 version, uint32 hash);
 extern int64 dc_store_remove(DcMatch match, void *arg);
 extern void dc_store_scan(DcVisit visit, void *arg);
 

@@ -3,23 +3,218 @@
  * change.c
  *		Computing again what is in use.
  *
+ * Either because a session has asked for it, since an entry is near its end or
+ * was served stale (store/refresh_queue.c); or, in dashboards that are warmed on
+ * change, because a source has changed.  Writers do not look for entries, so
+ * who has changed what is found by scanning the entries: most used first.
+ *
+ * An entry that was never read is left alone.  One that is not read any more is
+ * computed the less often the longer that lasts: each time it was computed in
+ * vain, it waits twice as long.
+ *
+ * Locking: the store's, while entries are looked at.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "warm/change.h"
 
+#include "consistency/validity.h"
+#include "read/fetch.h"
+#include "store/refresh_queue.h"
+#include "store/store.h"
+#include "warm/pool.h"
+#include "warm/tasks.h"
+#include "widget/catalog.h"
+#include "widget/metacache.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* After being computed once in vain, an entry waits so long; then twice that. */
+#define UNUSED_DELAY_US USECS_PER_SEC
+
+/* An entry to compute again. */
+typedef struct Stale
+{
+	DcRefreshRequest request;
+	uint64		hits;
+} Stale;
+
+/* A widget whose entries are computed again when they have changed. */
+typedef struct Watched
+{
+	uint32		widget;			/* hash key */
+	uint64		version;
+} Watched;
+
+typedef struct Look
+{
+	HTAB	   *widgets;		/* of Watched */
+	DcSnapshot	snapshot;
+	TimestampTz now;
+	TimestampTz again;			/* when the first of those that wait is due */
+	Stale	   *stale;
+	int			n;
+	int			capacity;
+	MemoryContext context;
+} Look;
+
+/*-------------------------------------------------------------------------
+ * On request
+ *-------------------------------------------------------------------------
+ */
+
+static void
+refresh(void *arg)
+{
+	DcRefreshRequest *request = arg;
+
+	(void) dc_fetch_refresh(request->widget, request->version, request->hash);
+}
+
+static void
+do_refresh(DcRefreshRequest *request)
+{
+	char	   *error;
+	bool		transient;
+
+	if (!dc_task_run(refresh, request, &error, &transient))
+		dc_fetch_refresh_failed(request->widget, request->version, request->hash);
+}
+
 /* Do what sessions have asked for. */
 void
 dc_change_refresh_queued(void)
 {
+	DcRefreshRequest request;
+
+	while (dc_refresh_queue_pop(MyDatabaseId, &request))
+	{
+		CHECK_FOR_INTERRUPTS();
+		pgstat_report_activity(STATE_RUNNING, "dashcache: refreshing entries in use");
+		do_refresh(&request);
+	}
+}
+
+/*-------------------------------------------------------------------------
+ * After changes
+ *-------------------------------------------------------------------------
+ */
+
+static HTAB *
+watched_widgets(void)
+{
+	HASHCTL		ctl = {.keysize = sizeof(uint32),.entrysize = sizeof(Watched),.hcxt = CurrentMemoryContext};
+	HTAB	   *widgets = hash_create("dashcache widgets", 64, &ctl,
+									  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ListCell   *lc;
+
+	foreach(lc, dc_catalog_dashboards())
+	{
+		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
+
+		if (dashboard == NULL || !dashboard->warm_on_change)
+			continue;
+		for (int i = 0; i < dashboard->nwidgets; i++)
+		{
+			Watched    *watched = hash_search(widgets, &dashboard->widgets[i].id,
+											  HASH_ENTER, NULL);
+
+			watched->version = dashboard->widgets[i].version;
+		}
+	}
+	return widgets;
+}
+
+static void
+look_at(const DcSharedEntry *entry, void *arg)
+{
+	Look	   *look = arg;
+	DcSharedEntry *own = unconstify(DcSharedEntry *, entry);
+	Watched    *watched;
+	DcCulprit	culprit;
+	TimestampTz due;
+	Stale	   *stale;
+
+	if (entry->database != MyDatabaseId || look->now >= entry->expires_at ||
+		pg_atomic_read_u64(&own->last_used_at) == 0)
+		return;
+	watched = hash_search(look->widgets, &entry->widget, HASH_FIND, NULL);
+	if (watched == NULL || watched->version != entry->version ||
+		dc_proof_check(DC_ENTRY_PROOF(own), &look->snapshot, &culprit) != DC_CHANGED)
+		return;
+
+	due = entry->generated_at;
+	if ((TimestampTz) pg_atomic_read_u64(&own->last_used_at) < entry->generated_at)
+		due += UNUSED_DELAY_US << Min(entry->unused_refreshes, 20);
+	if (due > look->now)
+	{
+		look->again = Min(look->again, due);
+		return;
+	}
+
+	if (look->n == look->capacity)
+	{
+		look->capacity = Max(64, look->capacity * 2);
+		look->stale = look->stale == NULL ?
+			MemoryContextAlloc(look->context, sizeof(Stale) * look->capacity) :
+			repalloc_huge(look->stale, sizeof(Stale) * look->capacity);
+	}
+	stale = &look->stale[look->n++];
+	stale->request.database = entry->database;
+	stale->request.widget = entry->widget;
+	stale->request.version = entry->version;
+	stale->request.hash = entry->hash;
+	stale->hits = pg_atomic_read_u64(&own->hits);
+}
+
+static void
+look_for_stale(void *arg)
+{
+	Look	   *look = arg;
+
+	look->widgets = watched_widgets();
+	look->now = GetCurrentTimestamp();
+	dc_snapshot_init(&look->snapshot, GetActiveSnapshot());
+	if (hash_get_num_entries(look->widgets) > 0)
+		dc_store_scan(look_at, look);
+}
+
+static int
+compare_stale(const void *a, const void *b)
+{
+	uint64		hits_a = ((const Stale *) a)->hits;
+	uint64		hits_b = ((const Stale *) b)->hits;
+
+	return hits_a > hits_b ? -1 : hits_a < hits_b ? 1 : 0;
 }
 
 /*
- * Compute again what was in use and has changed.  Returns when to look again.
+ * Compute again what was in use and has changed.  Returns when to look again for
+ * what has to wait; DT_NOEND: for nothing.
  */
 TimestampTz
 dc_change_refresh_changed(void)
 {
-	return DT_NOEND;
+	Look		look = {.again = DT_NOEND,.context = CurrentMemoryContext};
+	char	   *error;
+	bool		transient;
+
+	pgstat_report_activity(STATE_RUNNING, "dashcache: warming what has changed");
+	if (!dc_task_run(look_for_stale, &look, &error, &transient))
+		return DT_NOEND;
+	if (look.n > 1)
+		qsort(look.stale, look.n, sizeof(Stale), compare_stale);
+	for (int i = 0; i < look.n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		do_refresh(&look.stale[i].request);
+	}
+	return look.again;
 }

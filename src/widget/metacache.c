@@ -265,6 +265,17 @@ interval_is_zero(const Interval *interval)
 	return interval->time == 0 && interval->day == 0 && interval->month == 0;
 }
 
+/* An interval in microseconds, by the lengths that comparisons give it. */
+static int64
+interval_us(const Interval *interval)
+{
+	double		us = interval->time +
+	((double) interval->month * DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
+
+	/* bounded, so that it can be taken from any time */
+	return (int64) Min(us, 4e18);
+}
+
 static void
 read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 {
@@ -304,6 +315,7 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 		widget->ttl = *DatumGetIntervalP(value[DC_WIDGET_TTL]);
 		widget->never_cached = interval_is_zero(&widget->ttl);
 	}
+	widget->max_stale_us = interval_us(DatumGetIntervalP(value[DC_WIDGET_MAX_STALE]));
 	if (!null[DC_WIDGET_ALIGN])
 		widget->align = align_of(TextDatumGetCString(value[DC_WIDGET_ALIGN]));
 	result = TextDatumGetCString(value[DC_WIDGET_RESULT]);
@@ -464,6 +476,26 @@ dc_metacache_dashboard(const char *name)
 	slot = hash_search(dashboards, name, HASH_ENTER, NULL);
 	slot->dashboard = dashboard;
 	return dashboard;
+}
+
+static void
+read_dashboard_name(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	bool		isnull;
+
+	*(char **) arg = TextDatumGetCString(heap_getattr(tuple, DC_WIDGET_DASHBOARD,
+													  desc, &isnull));
+}
+
+/* The dashboard that a widget belongs to, or NULL.  Reads the catalog. */
+DcDashboard *
+dc_metacache_dashboard_of(uint32 widget)
+{
+	char	   *name = NULL;
+
+	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
+					Int32GetDatum(widget), read_dashboard_name, &name);
+	return name == NULL ? NULL : dc_metacache_dashboard(name);
 }
 
 /* The widget of that name, or NULL. */

@@ -77,6 +77,7 @@ typedef struct DcWidget
 	bool		has_ttl;
 	bool		never_cached;	/* ttl '0' */
 	Interval	ttl;
+	int64		max_stale_us;	/* 0: no answer but the right one */
 	DcAlign		align;
 	DcResultKind result;
 	char	  **tags;
@@ -114,6 +115,7 @@ typedef struct DcDashboard
 
 extern void dc_metacache_init(void);
 extern DcDashboard *dc_metacache_dashboard(const char *name);
+extern DcDashboard *dc_metacache_dashboard_of(uint32 widget);
 extern DcWidget *dc_metacache_widget(DcDashboard *dashboard, const char *name);
 extern uint64 dc_metacache_generation(void);
 extern void dc_metacache_at_xact(XactEvent event);
