@@ -460,6 +460,36 @@ try_store(DcWidget *widget, Lookup *lookup, const char *payload,
 	return NULL;
 }
 
+/* The key of the entry for the tenant of "lookup". */
+static void
+make_key(const DcDashboard *dashboard, DcWidget *widget, Datum params,
+		 Lookup *lookup)
+{
+	static const char no_params[] = "";
+	DcKey	   *key = &lookup->key;
+
+	lookup->dashboard = dashboard->name;
+	key->database = MyDatabaseId;
+	key->widget = widget->id;
+	key->version = widget->version;
+	key->tenant_len = dc_tenant_bytes(&widget->tenant_type, &lookup->tenant,
+									  &key->tenant);
+	key->tenant_hash = dc_tenant_hash(&widget->tenant_type, lookup->tenant,
+									  key->tenant, key->tenant_len);
+	key->params = no_params;
+	key->params_len = 0;
+	if (widget->uses_params)
+	{
+		Jsonb	   *object = DatumGetJsonbP(params);
+
+		key->params = VARDATA(object);
+		key->params_len = VARSIZE(object) - VARHDRSZ;
+	}
+	key->hash = dc_store_hash(key);
+	if (widget->tenant_type.by_equality)
+		use_alias(&widget->tenant_type, lookup);
+}
+
 /*
  * Answer for one widget and tenant: append the JSON to "out", and say in
  * "answer" where it came from.  The caller has checked the permission.
@@ -468,7 +498,6 @@ void
 dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 		 DcRequest *request, StringInfo out, DcAnswer *answer)
 {
-	static const char no_params[] = "";
 	Snapshot	snapshot = GetActiveSnapshot();
 	DcComputed	computed;
 	Lookup		lookup;
@@ -490,28 +519,7 @@ dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 
 	if (!bypass)
 	{
-		DcKey	   *key = &lookup.key;
-
-		lookup.dashboard = dashboard->name;
-		key->database = MyDatabaseId;
-		key->widget = widget->id;
-		key->version = widget->version;
-		key->tenant_len = dc_tenant_bytes(&widget->tenant_type, &lookup.tenant,
-										  &key->tenant);
-		key->tenant_hash = dc_tenant_hash(&widget->tenant_type, lookup.tenant,
-										  key->tenant, key->tenant_len);
-		key->params = no_params;
-		key->params_len = 0;
-		if (widget->uses_params)
-		{
-			Jsonb	   *params = DatumGetJsonbP(request->params);
-
-			key->params = VARDATA(params);
-			key->params_len = VARSIZE(params) - VARHDRSZ;
-		}
-		key->hash = dc_store_hash(key);
-		if (widget->tenant_type.by_equality)
-			use_alias(&widget->tenant_type, &lookup);
+		make_key(dashboard, widget, request->params, &lookup);
 
 		if (IsolationUsesXactSnapshot())
 			lock_sources(widget);
@@ -557,4 +565,29 @@ dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 			(errmsg_internal("dashcache %s: widget \"%s\" of dashboard \"%s\" (%s)",
 							 bypass ? "bypass" : "miss",
 							 widget->name, dashboard->name, reason)));
+}
+
+/*
+ * Store an answer that was computed in the active snapshot, by whatever means.
+ * Returns the reason why it could not be stored, or NULL.
+ */
+const char *
+dc_fetch_store(const DcDashboard *dashboard, DcWidget *widget, Datum tenant,
+			   Datum params, const char *payload, Size payload_len,
+			   const DcComputed *computed)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	Lookup		lookup;
+	const char *reason = bypass_reason(widget, snapshot);
+
+	if (reason != NULL)
+		return reason;
+	dc_snapshot_init(&lookup.snapshot, snapshot);
+	if (!dc_snapshot_sees(&lookup.snapshot, widget->version))
+		return "old snapshot";
+	lookup.tenant = tenant;
+	make_key(dashboard, widget, params, &lookup);
+	return try_store(widget, &lookup, payload, payload_len, computed,
+					 hash_bytes_extended((const unsigned char *) payload,
+										 payload_len, 0));
 }

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "read/compute.h"
 #include "widget/metacache.h"
 
 /* What a read asks for. */
@@ -45,6 +46,10 @@ typedef struct DcAnswer
 
 extern void dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
 					 DcRequest *request, StringInfo out, DcAnswer *answer);
+extern const char *dc_fetch_store(const DcDashboard *dashboard,
+								  DcWidget *widget, Datum tenant, Datum params,
+								  const char *payload, Size payload_len,
+								  const DcComputed *computed);
 extern Datum dc_fetch_tenant(DcRequest *request, DcWidget *widget);
 extern uint32 dc_tenant_bytes(const DcTenantType *type, Datum *tenant,
 							  const char **bytes);
