@@ -154,7 +154,7 @@ run_set(DcWidget *widget, void *arg)
 	params->params[1].ptype = JSONBOID;
 
 	plan = pg_plan_query(dc_setwise_query(setwise, run->tenants, run->ntenants),
-						 widget->query, 0, params);
+						 widget->query, CURSOR_OPT_PARALLEL_OK, params);
 	desc = CreateQueryDesc(plan, widget->query, GetActiveSnapshot(),
 						   InvalidSnapshot, &receiver.pub, params, NULL, 0);
 	ExecutorStart(desc, 0);
