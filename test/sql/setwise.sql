@@ -80,6 +80,19 @@ CALL try('SELECT count(*), max(id) FROM conversations WHERE ci = $1::citext', '{
 CALL try('SELECT count(*), max(id) FROM conversations WHERE nc = $1', '{x,Y,z,w}');
 CALL try('SELECT count(*), max(id) FROM conversations WHERE lvl = $1::level', '{low,high}');
 
+-- An "=" of one's own, for which 1 and 11 are equal: each still has its own answer
+CREATE FUNCTION mod_equal(int, int) RETURNS boolean LANGUAGE sql IMMUTABLE STRICT AS 'SELECT $1 % 10 = $2 % 10';
+CREATE FUNCTION mod_hash(int) RETURNS int LANGUAGE sql IMMUTABLE STRICT AS 'SELECT $1 % 10';
+CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = mod_equal, COMMUTATOR = ===, HASHES);
+CREATE OPERATOR CLASS mod_ops FOR TYPE int USING hash AS OPERATOR 1 ===, FUNCTION 1 mod_hash(int);
+CALL try('SELECT count(*), max(id) FROM conversations WHERE id === $1', '{1,2,11,9999}');
+CALL try('SELECT id / 100 AS hundred, count(*) FROM conversations WHERE id === $1 GROUP BY 1 ORDER BY 1', '{1,2,11}');
+CALL try('SELECT id, count(*) FROM conversations WHERE id === $1 GROUP BY id', '{1,11}');
+CREATE TABLE varchars (company varchar(9), d numeric(6,2));
+INSERT INTO varchars VALUES ('a', 1.5), ('b', 2), ('a', 3.25);
+CALL try('SELECT sum(d), min(company) FROM varchars WHERE company = $1', '{a,b,c}');
+CALL try('SELECT company, sum(d)::numeric(5,1) AS d FROM varchars WHERE company = $1 AND company || d <> $1 GROUP BY company ORDER BY company', '{a,b,c}');
+
 -- Joins
 CALL try('SELECT count(*), sum(m.ms) FROM messages m JOIN conversations c ON c.id = m.conversation_id WHERE c.company_id = $1');
 CALL try('SELECT count(*), sum(m.ms) FROM messages m JOIN conversations c ON c.id = m.conversation_id AND c.company_id = $1 LEFT JOIN agents a ON a.id = c.agent_id');
