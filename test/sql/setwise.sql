@@ -1,6 +1,8 @@
 -- Warming many tenants with one query: the bytes are those of one query each, and where that is not certain it is refused
 CREATE EXTENSION dashcache;
 CREATE EXTENSION citext;
+CREATE SCHEMA setwise;
+SET search_path = setwise, public;
 CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 CREATE TYPE level AS ENUM ('low', 'high');
 CREATE TABLE agents (id int PRIMARY KEY, company_id int NOT NULL, name text NOT NULL);
@@ -199,7 +201,7 @@ CALL try('SELECT count(*) FROM teams WHERE company_id = $1');
 
 -- Row security is that of the widget's owner
 CREATE ROLE regress_setwise;
-GRANT CREATE ON SCHEMA public TO regress_setwise;
+GRANT ALL ON SCHEMA setwise TO regress_setwise;
 CREATE TABLE few (id int, company_id int);
 INSERT INTO few SELECT i, i % 3 FROM generate_series(1, 9) i;
 GRANT ALL ON few TO regress_setwise;
@@ -262,5 +264,7 @@ SET search_path = demo, public;
 SELECT widget, dashcache.setwise(widget, 'support') AS reason FROM dashcache_stats WHERE dashboard = 'support';
 
 RESET search_path;
+DROP SCHEMA setwise, demo CASCADE;
+DROP EXTENSION dashcache, citext;
 DROP OWNED BY regress_setwise;
 DROP ROLE regress_setwise;
