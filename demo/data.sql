@@ -1,5 +1,11 @@
 -- 200 companies of very different sizes, about 125,000 conversations and exactly 1,000,000 messages of the
 -- last three months. Always the same numbers (but for the times, which end now).
+-- "psql -v companies=1000" makes it 1000 companies, of as many messages together.
+
+\if :{?companies}
+\else
+\set companies 200
+\endif
 
 BEGIN;
 
@@ -12,10 +18,10 @@ SELECT setseed(0.15) \g /dev/null
 
 -- A company's size goes with 1 / rank ^ 1.2 (Zipf); its id has nothing to do with its rank.
 CREATE TEMP TABLE sizes ON COMMIT DROP AS
-SELECT rank, 1 + rank * 71 % 200 AS company_id, rank::float8 ^ -1.2 AS weight,
+SELECT rank, 1 + rank * 71 % :companies AS company_id, rank::float8 ^ -1.2 AS weight,
        greatest(2, round(60 * rank ^ -0.55))::int AS agents,
        0.60 + 0.55 * random() AS trend            -- below 1 it grows, above 1 it shrinks
-FROM generate_series(1, 200) AS rank;
+FROM generate_series(1, :companies) AS rank;
 
 INSERT INTO companies (id, name, plan, created_at)
 SELECT company_id,
@@ -23,7 +29,8 @@ SELECT company_id,
               'Lantern', 'Maple', 'Northern', 'Opal', 'Prairie', 'Quartz', 'River', 'Summit', 'Tundra'])[1 + company_id % 20]
        || ' ' ||
        (ARRAY['Airlines', 'Books', 'Clinics', 'Energy', 'Foods', 'Hotels', 'Logistics', 'Outdoor', 'Software', 'Telecom']
-       )[1 + company_id / 20 % 10],
+       )[1 + company_id / 20 % 10]
+       || CASE WHEN company_id > 200 THEN ' ' || company_id ELSE '' END,
        CASE WHEN rank <= 10 THEN 'enterprise' WHEN rank <= 60 THEN 'business' ELSE 'team' END,
        now() - interval '100 days' - random() * interval '900 days'
 FROM sizes

@@ -494,6 +494,25 @@ END
 $$;
 
 --------------------------------------------------------------------------
+-- Warm
+--------------------------------------------------------------------------
+
+CREATE FUNCTION dashcache.setwise(widget text, dashboard text DEFAULT 'default')
+RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dashcache_setwise';
+COMMENT ON FUNCTION dashcache.setwise(text, text) IS
+	'why a widget cannot be computed for many tenants at once; NULL if it can';
+
+CREATE FUNCTION dashcache.warm_set(
+	widget text, dashboard text, tenants text[], params jsonb DEFAULT '{}')
+RETURNS bigint
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dashcache_warm_set';
+COMMENT ON FUNCTION dashcache.warm_set(text, text, text[], jsonb) IS
+	'computes a widget for many tenants at once; returns how many answers were stored';
+
+--------------------------------------------------------------------------
 -- Inspect
 --------------------------------------------------------------------------
 
@@ -843,6 +862,7 @@ COMMENT ON EVENT TRIGGER dashcache_objects_dropped IS 'part of dashcache';
 
 REVOKE ALL ON FUNCTION @extschema@.dashcache_reset_stats(), @extschema@.dashcache_check() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION dashcache.setwise(text, text), dashcache.warm_set(text, text, text[], jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes(),
 	dashcache.runs_now(), dashcache.workers() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes(),

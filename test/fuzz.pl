@@ -27,6 +27,9 @@
 # All statements of a round are kept. When an answer differs, they are replayed
 # with ever fewer of them, and what is left is printed.
 #
+# Now and then all widgets that can be are computed for all tenants at once
+# (dashcache.warm_set), and compared byte by byte with one computation each.
+#
 # Precision: of the entries found changed, how many had really changed; by the
 # key through which the written table is traced to tenants.
 
@@ -1393,6 +1396,33 @@ CREATE SCHEMA fuzz_oracle;
 CREATE TABLE fuzz_oracle.widget (i int, name text, query text, result text, ordered boolean, params boolean);
 CREATE FUNCTION fuzz_oracle.sorted(jsonb) RETURNS jsonb LANGUAGE sql AS
 $$SELECT CASE WHEN jsonb_typeof($1) = 'array' THEN (SELECT coalesce(jsonb_agg(e ORDER BY e), '[]') FROM jsonb_array_elements($1) e) ELSE $1 END$$;
+CREATE FUNCTION fuzz_oracle.check_sets(tenants text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	w record;
+	p jsonb;
+	served record;
+	direct text;
+	n int;
+BEGIN
+	FOR w IN SELECT * FROM fuzz_oracle.widget ORDER BY i LOOP
+		FOREACH p IN ARRAY CASE WHEN w.params THEN ARRAY['{}', '{"st": "closed", "min": 1}'] ELSE ARRAY['{}'] END::jsonb[] LOOP
+			BEGIN
+				CONTINUE WHEN dashcache.setwise(w.name, 'fuzz') IS NOT NULL;
+				PERFORM dashcache.warm_set(w.name, 'fuzz', tenants, p);
+			EXCEPTION WHEN OTHERS THEN
+				RETURN NEXT concat_ws('|', w.name, 0, p, 'failed', SQLERRM);
+				CONTINUE;
+			END;
+			FOR n IN 1 .. cardinality(tenants) LOOP
+				SELECT f.data::text, f.source INTO served FROM dashcache_fetch(tenants[n], 'fuzz', w.name, p) f;
+				SELECT f.data::text INTO direct FROM dashcache_fetch(tenants[n], 'fuzz', w.name, p, refresh => true) f;
+				RETURN NEXT concat_ws('|', w.name, n, p, CASE WHEN served.data = direct THEN 'equal' ELSE 'DIFFERENT' END,
+					served.source, format('warmed %s, direct %s', served.data, direct));
+			END LOOP;
+		END LOOP;
+	END LOOP;
+END
+$$;
 END_SQL
 	foreach my $t (qw(int bigint text uuid))
 	{
@@ -1482,7 +1512,7 @@ my %session;
 my @log;               # [session, SQL or undef for a comparison]
 my %seen;              # the last answer for a key
 my ($different, $last_write);
-my %count = map { $_ => 0 } qw(rounds steps writes failed_writes ddl failed_ddl widgets refused comparisons empty hits differences skipped failures);
+my %count = map { $_ => 0 } qw(rounds steps writes failed_writes ddl failed_ddl widgets refused comparisons empty hits differences skipped failures sets sets_served set_failures);
 my (%precision, %reasons, %both_failed, %refusals, %write_errors);
 
 sub connect_all
@@ -1602,6 +1632,32 @@ sub check
 	return;
 }
 
+# Compare what is computed for all tenants at once.
+sub check_sets
+{
+	my ($name) = @_;
+	my $sql = 'SELECT * FROM fuzz_oracle.check_sets(ARRAY[' . join(', ', map { "'$_'" } @tenants) . '])';
+	my $rows = $session{$name}->query($sql);
+
+	push @log, [ $name, $sql ];
+	if (!$rows)
+	{
+		note_error($name, 'comparison of sets');
+		return;
+	}
+	foreach my $row (@$rows)
+	{
+		my ($widget, $t, $p, $status, $source, $text) = split /\|/, $row->[0], 6;
+
+		$count{ $status eq 'failed' ? 'set_failures' : 'sets' }++;
+		$both_failed{ 'set: ' . $source =~ s{"[^"]*"}{"..."}gr }++ if $status eq 'failed';
+		$count{sets_served}++ if $status ne 'failed' && $source eq 'cache';
+		$different //= { widget => $widget, tenant => $tenants[ $t - 1 ], params => $p, session => $name, reason => "of a set, from the $source", text => $text }
+		  if $status eq 'DIFFERENT';
+	}
+	return;
+}
+
 # What became of the tables; not logged, changes nothing.
 sub refresh_model
 {
@@ -1695,6 +1751,7 @@ sub settle
 	return if $different;
 	# nothing has happened since
 	check('c', undef) if chance(0.1);
+	check_sets('c') if chance(0.5) && !$different;
 	return;
 }
 
@@ -1942,7 +1999,13 @@ sub replay
 
 		if (defined $sql)
 		{
-			next if $session{$name}->query($sql) || !$odd;
+			my $done = $session{$name}->query($sql);
+			if ($done && $sql =~ /check_sets/)
+			{
+				($found) = grep { /\|DIFFERENT\|/ } map { $_->[0] } @$done;
+				return $found if $found && !$odd;
+			}
+			next if $done || !$odd;
 			my $error = $session{$name}{error};
 			return "fails: $error->{M}" if $odd eq "$error->{C} " . ($error->{M} =~ s/\d+/#/gr);
 			next;
@@ -2050,7 +2113,7 @@ foreach my $kind (sort grep { $_ ne 'kept' } keys %precision)
 	$really += $m;
 }
 printf "precision, all but DDL: %d found changed, %d really (%.0f%%), %d kept\n", $found, $really, $found ? 100 * $really / $found : 100, $precision{kept}[0] // 0;
-print join(', ', map { "$_=$count{$_}" } qw(steps writes failed_writes ddl failed_ddl widgets refused hits empty failures skipped)), "\n";
+print join(', ', map { "$_=$count{$_}" } qw(steps writes failed_writes ddl failed_ddl widgets refused hits empty failures skipped sets sets_served set_failures)), "\n";
 printf "rounds=%d, comparisons=%d, differences=%d, %.0f s\n", @count{qw(rounds comparisons differences)}, time - $started;
 
 exit($count{differences} == 0 && $count{comparisons} > 0 ? 0 : 1);

@@ -238,49 +238,30 @@ run_query(DcWidget *widget, Datum tenant, Datum params, StringInfo out)
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan_extended failed: %s",
 			 SPI_result_code_string(result));
-	dc_json_finish(receiver);
 	receiver->rDestroy(receiver);
 }
 
 static void
-compute_as_owner(DcWidget *widget, Datum tenant, Datum params,
-				 StringInfo out, DcComputed *computed)
+switch_to_owner(DcWidget *widget, DcOwnerWork work, void *arg,
+				DcComputed *computed)
 {
-	Oid			save_user;
-	int			save_context;
-	int			save_nestlevel;
+	DcAsOwner	as_owner;
 
-	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(widget->owner)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the owner of the widget, role with OID %u, does not exist",
-						widget->owner),
-				 errhint("Define the widget again, as another role.")));
-
-	GetUserIdAndSecContext(&save_user, &save_context);
-	SetUserIdAndSecContext(widget->owner,
-						   save_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	save_nestlevel = NewGUCNestLevel();
-	dc_settings_pin(&widget->settings);
+	dc_owner_begin(&as_owner, widget->owner, &widget->settings);
 	set_lifetime(widget, computed);
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	run_query(widget, tenant, params, out);
-	SPI_finish();
-
-	AtEOXact_GUC(false, save_nestlevel);
-	SetUserIdAndSecContext(save_user, save_context);
+	work(widget, arg);
+	dc_owner_end(&as_owner);
 }
 
 /*
- * Compute a widget for a tenant, and append the answer to "out".  Errors of
- * the query are passed on, counted, with the widget in their context.
+ * Do something that the widget's query has a part in, as its owner in a
+ * security-restricted operation, under its pinned settings, and take down in
+ * "computed" what is true of an answer that comes of it.  Errors are passed on,
+ * counted, with the widget in their context.
  */
 void
-dc_compute(const DcDashboard *dashboard, DcWidget *widget,
-		   Datum tenant, Datum params, StringInfo out, DcComputed *computed)
+dc_compute_as_owner(const DcDashboard *dashboard, DcWidget *widget,
+					DcOwnerWork work, void *arg, DcComputed *computed)
 {
 	WidgetName	name = {dashboard->name, widget->name};
 	ErrorContextCallback callback;
@@ -295,7 +276,7 @@ dc_compute(const DcDashboard *dashboard, DcWidget *widget,
 	INSTR_TIME_SET_CURRENT(start);
 	PG_TRY();
 	{
-		compute_as_owner(widget, tenant, params, out, computed);
+		switch_to_owner(widget, work, arg, computed);
 	}
 	PG_CATCH();
 	{
@@ -310,6 +291,38 @@ dc_compute(const DcDashboard *dashboard, DcWidget *widget,
 	error_context_stack = callback.previous;
 
 	computed->duration_us = INSTR_TIME_GET_MICROSEC(duration);
+}
+
+typedef struct SingleRun
+{
+	Datum		tenant;
+	Datum		params;
+	StringInfo	out;
+} SingleRun;
+
+static void
+run_single(DcWidget *widget, void *arg)
+{
+	SingleRun  *run = arg;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	run_query(widget, run->tenant, run->params, run->out);
+	SPI_finish();
+}
+
+/*
+ * Compute a widget for a tenant, and append the answer to "out".  Errors of
+ * the query are passed on, counted, with the widget in their context.
+ */
+void
+dc_compute(const DcDashboard *dashboard, DcWidget *widget,
+		   Datum tenant, Datum params, StringInfo out, DcComputed *computed)
+{
+	SingleRun	run = {tenant, params, out};
+
+	dc_compute_as_owner(dashboard, widget, run_single, &run, computed);
+
 	if (widget->stats != NULL)
 	{
 		dc_stats_add(widget->stats, DC_COUNT_COMPUTE_US, computed->duration_us);

@@ -21,6 +21,12 @@ typedef struct DcComputed
 	uint64		duration_us;
 } DcComputed;
 
+/* Something to be done as a widget's owner. */
+typedef void (*DcOwnerWork) (DcWidget *widget, void *arg);
+
+extern void dc_compute_as_owner(const DcDashboard *dashboard, DcWidget *widget,
+								DcOwnerWork work, void *arg,
+								DcComputed *computed);
 extern void dc_compute(const DcDashboard *dashboard, DcWidget *widget,
 					   Datum tenant, Datum params,
 					   StringInfo out, DcComputed *computed);

@@ -1091,3 +1091,51 @@ dc_fetch_warm(const DcDashboard *dashboard, DcWidget *widget, DcRequest *request
 	pfree(out.data);
 	return done;
 }
+
+/* A lookup for a tenant that is of the type that the widget's query takes. */
+static bool
+init_converted(Lookup *lookup, const DcDashboard *dashboard, DcWidget *widget,
+			   Datum tenant, Datum params, DcAnswer *answer)
+{
+	init_background(lookup, dashboard, widget, NULL, answer);
+	lookup->tenant = tenant;
+	lookup->params = params;
+	if (!may_use_cache(lookup))
+		return false;
+	make_key(lookup);
+	return true;
+}
+
+/*
+ * Is an answer to be computed in the background: missing, not right, or near its
+ * end?  False, too, where it could not be stored.
+ */
+bool
+dc_fetch_needs_refresh(const DcDashboard *dashboard, DcWidget *widget,
+					   Datum tenant, Datum params)
+{
+	Lookup		lookup;
+	DcAnswer	answer;
+
+	return init_converted(&lookup, dashboard, widget, tenant, params, &answer) &&
+		!needs_no_refresh(&lookup);
+}
+
+/*
+ * Store an answer that was computed in the active snapshot, by whatever means.
+ * Returns the reason why it could not be stored, or NULL.
+ */
+const char *
+dc_fetch_store(const DcDashboard *dashboard, DcWidget *widget, Datum tenant,
+			   Datum params, const char *payload, Size payload_len,
+			   const DcComputed *computed)
+{
+	Lookup		lookup;
+	DcAnswer	answer;
+
+	if (!init_converted(&lookup, dashboard, widget, tenant, params, &answer))
+		return lookup.reason;
+	answer.etag = hash_bytes_extended((const unsigned char *) payload,
+									  payload_len, 0);
+	return try_store(&lookup, payload, payload_len, computed);
+}

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "read/compute.h"
 #include "widget/metacache.h"
 
 /* What a read asks for. */
@@ -50,6 +51,12 @@ extern bool dc_fetch_warm(const DcDashboard *dashboard, DcWidget *widget,
 						  DcRequest *request);
 extern void dc_fetch_refresh_failed(uint32 widget, uint64 version, uint32 hash);
 extern int	dc_fetch_refresh(uint32 widget, uint64 version, uint32 hash);
+extern bool dc_fetch_needs_refresh(const DcDashboard *dashboard,
+								   DcWidget *widget, Datum tenant, Datum params);
+extern const char *dc_fetch_store(const DcDashboard *dashboard,
+								  DcWidget *widget, Datum tenant, Datum params,
+								  const char *payload, Size payload_len,
+								  const DcComputed *computed);
 extern Datum dc_fetch_tenant(DcRequest *request, DcWidget *widget);
 extern uint32 dc_tenant_bytes(const DcTenantType *type, Datum *tenant,
 							  const char **bytes);

@@ -3,9 +3,10 @@
  * json.c
  *		A query's rows, as the bytes of an answer.
  *
- * A destination receiver that turns each row into JSON as it comes, with the
- * server's own row_to_json() and to_json(), so that neither the rows nor their
- * JSON exist twice.
+ * A writer turns each row into JSON as it comes, with the server's own
+ * row_to_json() and to_json(), so that neither the rows nor their JSON exist
+ * twice.  It writes one answer after another, for a query that gives several; a
+ * destination receiver feeds it for a query that gives one.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,15 +25,22 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
+struct DcJsonWriter
+{
+	DcResultKind kind;
+	StringInfo	out;
+	uint64		rows;			/* of this answer */
+	TupleDesc	desc;			/* of the query; a row's own may lack names */
+	FmgrInfo	to_json;		/* for DC_RESULT_VALUE */
+	MemoryContext row_context;
+};
+
 typedef struct JsonReceiver
 {
 	DestReceiver pub;
 	DcResultKind kind;
 	StringInfo	out;
-	uint64		rows;
-	TupleDesc	desc;			/* of the query; a row's own may lack names */
-	FmgrInfo	to_json;		/* for DC_RESULT_VALUE */
-	MemoryContext row_context;
+	DcJsonWriter *writer;
 } JsonReceiver;
 
 static void
@@ -44,52 +52,128 @@ append_text(StringInfo out, Datum json)
 }
 
 static void
-append_row(JsonReceiver *receiver, TupleTableSlot *slot)
+append_row(DcJsonWriter *writer, TupleTableSlot *slot)
 {
 	HeapTuple	row;
 
 	slot_getallattrs(slot);
-	row = heap_form_tuple(receiver->desc, slot->tts_values, slot->tts_isnull);
-	append_text(receiver->out,
+	row = heap_form_tuple(writer->desc, slot->tts_values, slot->tts_isnull);
+	append_text(writer->out,
 				DirectFunctionCall1(row_to_json, HeapTupleGetDatum(row)));
 }
 
 static void
-append_value(JsonReceiver *receiver, TupleTableSlot *slot)
+append_value(DcJsonWriter *writer, TupleTableSlot *slot)
 {
 	bool		isnull;
 	Datum		value = slot_getattr(slot, 1, &isnull);
 
 	if (isnull)
-		appendStringInfoString(receiver->out, "null");
+		appendStringInfoString(writer->out, "null");
 	else
-		append_text(receiver->out, FunctionCall1(&receiver->to_json, value));
+		append_text(writer->out, FunctionCall1(&writer->to_json, value));
+}
+
+/*
+ * A writer of answers of the first "columns" columns of rows of "desc", in the
+ * current memory context.
+ */
+DcJsonWriter *
+dc_json_writer(DcResultKind kind, TupleDesc desc, int columns, StringInfo out)
+{
+	DcJsonWriter *writer = palloc0(sizeof(DcJsonWriter));
+
+	writer->kind = kind;
+	writer->out = out;
+	writer->row_context = AllocSetContextCreate(CurrentMemoryContext,
+												"dashcache row",
+												ALLOCSET_DEFAULT_SIZES);
+
+	/* row_to_json() finds the columns by the type of the row */
+	writer->desc = CreateTemplateTupleDesc(columns);
+	for (AttrNumber i = 1; i <= columns; i++)
+		TupleDescCopyEntry(writer->desc, i, desc, i);
+	writer->desc = BlessTupleDesc(writer->desc);
+
+	if (kind == DC_RESULT_VALUE)
+	{
+		Oid			type;
+
+		if (columns != 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("the query returned %d columns", columns),
+					 errhint("A widget with result => 'value' returns one column.")));
+
+		/* to_json() asks for the type of its argument's expression */
+		type = TupleDescAttr(desc, 0)->atttypid;
+		fmgr_info(F_TO_JSON, &writer->to_json);
+		fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSON, JSONOID,
+												 list_make1(makeNullConst(type, -1, InvalidOid)),
+												 InvalidOid, InvalidOid,
+												 COERCE_EXPLICIT_CALL),
+						   &writer->to_json);
+	}
+	return writer;
+}
+
+/* Begin an answer. */
+void
+dc_json_begin(DcJsonWriter *writer)
+{
+	writer->rows = 0;
+	if (writer->kind == DC_RESULT_ROWS)
+		appendStringInfoChar(writer->out, '[');
+}
+
+/* Append a row to the answer. */
+void
+dc_json_row(DcJsonWriter *writer, TupleTableSlot *slot)
+{
+	MemoryContext old;
+
+	if (writer->rows > 0)
+	{
+		if (writer->kind != DC_RESULT_ROWS)
+			ereport(ERROR,
+					(errcode(ERRCODE_CARDINALITY_VIOLATION),
+					 errmsg("the query returned more than one row"),
+					 errhint("Define the widget with result => 'rows', or add LIMIT 1.")));
+		appendStringInfoChar(writer->out, ',');
+	}
+	writer->rows++;
+
+	old = MemoryContextSwitchTo(writer->row_context);
+	if (writer->kind == DC_RESULT_VALUE)
+		append_value(writer, slot);
+	else
+		append_row(writer, slot);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(writer->row_context);
+}
+
+/* Complete the answer after its last row. */
+void
+dc_json_end(DcJsonWriter *writer)
+{
+	if (writer->kind == DC_RESULT_ROWS)
+		appendStringInfoChar(writer->out, ']');
+	else if (writer->rows == 0)
+		appendStringInfoString(writer->out, "null");
+}
+
+/* Free the writer; what it has written stays. */
+void
+dc_json_free(DcJsonWriter *writer)
+{
+	MemoryContextDelete(writer->row_context);
+	pfree(writer);
 }
 
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
-	JsonReceiver *receiver = (JsonReceiver *) self;
-	MemoryContext old;
-
-	if (receiver->rows > 0)
-	{
-		if (receiver->kind != DC_RESULT_ROWS)
-			ereport(ERROR,
-					(errcode(ERRCODE_CARDINALITY_VIOLATION),
-					 errmsg("the query returned more than one row"),
-					 errhint("Define the widget with result => 'rows', or add LIMIT 1.")));
-		appendStringInfoChar(receiver->out, ',');
-	}
-	receiver->rows++;
-
-	old = MemoryContextSwitchTo(receiver->row_context);
-	if (receiver->kind == DC_RESULT_VALUE)
-		append_value(receiver, slot);
-	else
-		append_row(receiver, slot);
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(receiver->row_context);
+	dc_json_row(((JsonReceiver *) self)->writer, slot);
 	return true;
 }
 
@@ -98,40 +182,23 @@ start_up(DestReceiver *self, int operation, TupleDesc desc)
 {
 	JsonReceiver *receiver = (JsonReceiver *) self;
 
-	/* row_to_json() finds the columns by the type of the row */
-	receiver->desc = BlessTupleDesc(CreateTupleDescCopy(desc));
-	if (receiver->kind == DC_RESULT_ROWS)
-		appendStringInfoChar(receiver->out, '[');
-	else if (receiver->kind == DC_RESULT_VALUE)
-	{
-		Oid			type;
-
-		if (desc->natts != 1)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("the query returned %d columns", desc->natts),
-					 errhint("A widget with result => 'value' returns one column.")));
-
-		/* to_json() asks for the type of its argument's expression */
-		type = TupleDescAttr(desc, 0)->atttypid;
-		fmgr_info(F_TO_JSON, &receiver->to_json);
-		fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSON, JSONOID,
-												 list_make1(makeNullConst(type, -1, InvalidOid)),
-												 InvalidOid, InvalidOid,
-												 COERCE_EXPLICIT_CALL),
-						   &receiver->to_json);
-	}
+	receiver->writer = dc_json_writer(receiver->kind, desc, desc->natts,
+									  receiver->out);
+	dc_json_begin(receiver->writer);
 }
 
 static void
 shut_down(DestReceiver *self)
 {
+	JsonReceiver *receiver = (JsonReceiver *) self;
+
+	dc_json_end(receiver->writer);
+	dc_json_free(receiver->writer);
 }
 
 static void
 destroy(DestReceiver *self)
 {
-	MemoryContextDelete(((JsonReceiver *) self)->row_context);
 	pfree(self);
 }
 
@@ -148,20 +215,5 @@ dc_json_receiver(DcResultKind kind, StringInfo out)
 	receiver->pub.mydest = DestNone;
 	receiver->kind = kind;
 	receiver->out = out;
-	receiver->row_context = AllocSetContextCreate(CurrentMemoryContext,
-												  "dashcache row",
-												  ALLOCSET_DEFAULT_SIZES);
 	return (DestReceiver *) receiver;
-}
-
-/* Complete the answer after the last row. */
-void
-dc_json_finish(DestReceiver *self)
-{
-	JsonReceiver *receiver = (JsonReceiver *) self;
-
-	if (receiver->kind == DC_RESULT_ROWS)
-		appendStringInfoChar(receiver->out, ']');
-	else if (receiver->rows == 0)
-		appendStringInfoString(receiver->out, "null");
 }

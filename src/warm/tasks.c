@@ -8,8 +8,10 @@
  * for a reason that may pass (a lock, a deadlock) are tried again, after all
  * others and a little later each time.
  *
- * The tenants of a task are those whose hash leaves the task's remainder; each
- * worker makes its own list of tenants, once for a run.
+ * A task is either a widget, to be computed for all tenants with one query where
+ * that gives the same bytes (widget/setwise.c), or tenants, whose entries are
+ * computed one by one: those whose hash leaves the task's remainder.  Each worker
+ * makes its own list of tenants, once for a run.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,6 +19,7 @@
 
 #include "warm/tasks.h"
 
+#include "read/compute_set.h"
 #include "read/fetch.h"
 #include "warm/jobs.h"
 #include "warm/pool.h"
@@ -40,6 +43,9 @@
 /* Tenants of a task; and the most tasks that a run is divided into. */
 #define TENANTS_A_TASK 16
 #define MAX_CHUNKS 256
+
+/* For so many tenants it is worth while to compute a widget for all at once. */
+#define MIN_SET 8
 
 /* How often what failed is tried again, and after how long the first time. */
 #define RETRIES 3
@@ -216,14 +222,21 @@ make_plan(void *arg)
 			const DcTenantList *tenants;
 			Datum		params;
 
+			int			most = 0;
+
 			for (int v = 0; (tenants = dc_tenants_of_widget(&part->audience, widget, v, &params)) != NULL; v++)
 			{
 				plan->planned += tenants->n;
-				longest = Max(longest, tenants->n);
+				most = Max(most, tenants->n);
 			}
+			if (most >= MIN_SET && plan->nsets < DC_RUN_SETS &&
+				dc_setwise_reason(dashboard, widget) == NULL)
+				plan->sets[plan->nsets++] = widget->id;
+			else
+				longest = Max(longest, most);
 		}
 	}
-	if (plan->planned > 0)
+	if (longest > 0)
 		plan->nchunks = Min(Max(longest / TENANTS_A_TASK, 1), MAX_CHUNKS);
 }
 
@@ -355,6 +368,123 @@ do_chunk(Work *work, int chunk)
 	}
 }
 
+/* A widget to compute for all tenants at once, with the same params. */
+typedef struct Set
+{
+	Work	   *work;
+	const char *dashboard_name;
+	uint32		widget_id;
+	const DcTenantList *list;
+	Datum		params;
+
+	/* while it is computed */
+	DcDashboard *dashboard;
+	DcWidget   *widget;
+	Datum	   *tenants;		/* those that need it */
+	int			ntenants;
+	int			stored;
+	MemoryContext context;
+} Set;
+
+static void
+store_one(int tenant, const char *payload, Size len,
+		  const DcComputed *computed, void *arg)
+{
+	Set		   *set = arg;
+	MemoryContext old = MemoryContextSwitchTo(set->context);
+
+	(void) dc_fetch_store(set->dashboard, set->widget, set->tenants[tenant],
+						  set->params, payload, len, computed);
+	set->stored++;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(set->context);
+}
+
+static void
+compute_set(void *arg)
+{
+	Set		   *set = arg;
+	DcDashboard *dashboard = dc_metacache_dashboard(set->dashboard_name);
+
+	set->stored = 0;
+	set->ntenants = 0;
+	set->dashboard = dashboard;
+	set->widget = NULL;
+	for (int i = 0; dashboard != NULL && i < dashboard->nwidgets; i++)
+	{
+		if (dashboard->widgets[i].id == set->widget_id)
+			set->widget = &dashboard->widgets[i];
+	}
+	if (set->widget == NULL)
+		return;
+
+	set->context = AllocSetContextCreate(CurrentMemoryContext, "dashcache answer",
+										 ALLOCSET_DEFAULT_SIZES);
+	set->tenants = MemoryContextAllocHuge(CurrentMemoryContext,
+										  sizeof(Datum) * set->list->n);
+	for (int i = 0; i < set->list->n; i++)
+	{
+		DcRequest	request = {0};
+		Datum		tenant;
+
+		request.tenant = CStringGetTextDatum(set->list->list[i]);
+		request.tenant_type = TEXTOID;
+		tenant = dc_fetch_tenant(&request, set->widget);
+		if (dc_fetch_needs_refresh(dashboard, set->widget, tenant, set->params))
+			set->tenants[set->ntenants++] = tenant;
+	}
+	if (set->ntenants > 0)
+		dc_compute_set(dashboard, set->widget, set->tenants, set->ntenants,
+					   set->params, store_one, set);
+}
+
+/* Compute a widget for all tenants at once; one by one, should that fail. */
+static void
+do_set(Work *work, uint32 widget_id)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, work->parts)
+	{
+		Widgets		widgets = {lfirst(lc), NIL, CurrentMemoryContext};
+		char	   *error;
+		bool		transient;
+
+		if (!dc_task_run(read_widgets, &widgets, &error, &transient))
+		{
+			dc_run_set_error(error);
+			continue;
+		}
+		foreach(lc2, widgets.list)
+		{
+			DcWidget   *widget = lfirst(lc2);
+			Set			set = {work, widgets.part->dashboard, widget_id};
+
+			if (widget->id != widget_id)
+				continue;
+			for (int v = 0; (set.list = dc_tenants_of_widget(&widgets.part->audience, widget, v, &set.params)) != NULL; v++)
+			{
+				WarmItem	item = {work, set.dashboard_name, widget_id};
+
+				if (set.list->n == 0 || dc_run_is_cancelled())
+					continue;
+				if (dc_task_run(compute_set, &set, &error, &transient))
+				{
+					dc_run_count(set.stored, set.list->n - set.stored, 0);
+					continue;
+				}
+				item.params = set.params;
+				for (int i = 0; i < set.list->n && !dc_run_is_cancelled(); i++)
+				{
+					item.tenant = set.list->list[i];
+					do_item(&item, false);
+				}
+			}
+		}
+	}
+}
+
 /* Try again what failed, a little later each time. */
 static void
 do_again(Work *work)
@@ -430,7 +560,12 @@ dc_task_join_run(void)
 			else
 				dc_run_get_plan(&work.plan);
 			while (!dc_worker_should_end() && dc_run_next_task(&task))
-				do_chunk(&work, task - work.plan.nsets);
+			{
+				if (task < work.plan.nsets)
+					do_set(&work, work.plan.sets[task]);
+				else
+					do_chunk(&work, task - work.plan.nsets);
+			}
 			do_again(&work);
 		}
 

@@ -75,7 +75,7 @@ dc_tenants_query(const char *query, Oid owner, const DcSettings *settings,
 				 DcTenantList *tenants, DcTenantsFound *found)
 {
 	MemoryContext context = CurrentMemoryContext;
-	DcOwnerWork work;
+	DcAsOwner work;
 	SPIPlanPtr	plan;
 	Portal		portal;
 

@@ -93,8 +93,13 @@ range_location(List *relations)
 	return relations == NIL ? -1 : ((RangeVar *) linitial(relations))->location;
 }
 
-static Query *
-parse_query(const char *query, Oid *tenant_type)
+/*
+ * Parse and analyse a widget's query, as the current user and under the current
+ * settings, without looking at what it does.  Throws if it is not one SELECT with
+ * a $1 whose type is known, which "tenant_type" is set to.
+ */
+Query *
+dc_parse_query(const char *query, Oid *tenant_type)
 {
 	List	   *statements = raw_parser(query, RAW_PARSE_DEFAULT);
 	RawStmt    *statement;
@@ -243,8 +248,8 @@ tenant_use_walker(Node *node, TenantUse *use)
 }
 
 /* Are values of this type equal only if they are the same bytes? */
-static bool
-equal_means_identical(Oid type, Oid collation)
+bool
+dc_equal_means_identical(Oid type, Oid collation)
 {
 	switch (type)
 	{
@@ -256,6 +261,7 @@ equal_means_identical(Oid type, Oid collation)
 		case OIDOID:
 		case UUIDOID:
 		case DATEOID:
+		case TIMEOID:
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
 		case BYTEAOID:
@@ -277,7 +283,7 @@ find_tenant_equality(Query *query, DcAnalysis *analysis)
 
 	(void) tenant_use_walker((Node *) query, &use);
 	if (use.compared == 0 || use.compared != use.uses ||
-		equal_means_identical(type, use.collation))
+		dc_equal_means_identical(type, use.collation))
 		return;
 
 	operator = get_opfamily_member(use.family, type, type, HTEqualStrategyNumber);
@@ -309,7 +315,7 @@ dc_analyze_query(const char *query)
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 
-	parsed = parse_query(query, &analysis->tenant_type);
+	parsed = dc_parse_query(query, &analysis->tenant_type);
 	analysis->query = query;
 	dc_check_query(parsed, analysis);
 	analysis->query = NULL;

@@ -12,6 +12,7 @@
 
 #include "access/attnum.h"
 #include "nodes/bitmapset.h"
+#include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 #include "nodes/primnodes.h"
 
@@ -100,5 +101,7 @@ typedef struct DcAnalysis
 } DcAnalysis;
 
 extern DcAnalysis *dc_analyze_query(const char *query);
+extern Query *dc_parse_query(const char *query, Oid *tenant_type);
+extern bool dc_equal_means_identical(Oid type, Oid collation);
 
 #endif							/* DASHCACHE_ANALYZE_H */

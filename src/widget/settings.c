@@ -162,14 +162,14 @@ dc_settings_pin(const DcSettings *settings)
  * dc_owner_end(); an error in between is undone by the transaction's end.
  */
 void
-dc_owner_begin(DcOwnerWork *work, Oid owner, const DcSettings *settings)
+dc_owner_begin(DcAsOwner *work, Oid owner, const DcSettings *settings)
 {
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the owner of the query, role with OID %u, does not exist",
+				 errmsg("the owner of the widget, role with OID %u, does not exist",
 						owner),
-				 errhint("Define it again, as another role.")));
+				 errhint("Define the widget again, as another role.")));
 
 	GetUserIdAndSecContext(&work->save_user, &work->save_context);
 	SetUserIdAndSecContext(owner,
@@ -181,7 +181,7 @@ dc_owner_begin(DcOwnerWork *work, Oid owner, const DcSettings *settings)
 
 /* End what dc_owner_begin() has begun. */
 void
-dc_owner_end(DcOwnerWork *work)
+dc_owner_end(DcAsOwner *work)
 {
 	AtEOXact_GUC(false, work->save_nestlevel);
 	SetUserIdAndSecContext(work->save_user, work->save_context);

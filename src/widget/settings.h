@@ -26,16 +26,16 @@ extern DcSettings dc_settings_capture(void);
 extern Datum dc_settings_to_array(const DcSettings *settings);
 extern DcSettings dc_settings_from_array(Datum array);
 /* What dc_owner_begin() has put aside. */
-typedef struct DcOwnerWork
+typedef struct DcAsOwner
 {
 	Oid			save_user;
 	int			save_context;
 	int			save_nestlevel;
-} DcOwnerWork;
+} DcAsOwner;
 
-extern void dc_owner_begin(DcOwnerWork *work, Oid owner,
+extern void dc_owner_begin(DcAsOwner *work, Oid owner,
 						   const DcSettings *settings);
-extern void dc_owner_end(DcOwnerWork *work);
+extern void dc_owner_end(DcAsOwner *work);
 extern void dc_settings_pin(const DcSettings *settings);
 
 #endif							/* DASHCACHE_SETTINGS_H */
