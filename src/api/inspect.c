@@ -37,7 +37,6 @@
 #include "storage/lwlock.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
-#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -106,19 +105,6 @@ read_type(HeapTuple tuple, TupleDesc desc, void *arg)
 	fmgr_info(output, &type->type.output);
 }
 
-static Datum
-params_of(const DcSharedEntry *entry)
-{
-	Jsonb	   *params;
-
-	if (entry->params_len == 0)
-		return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
-	params = palloc(VARHDRSZ + entry->params_len);
-	SET_VARSIZE(params, VARHDRSZ + entry->params_len);
-	memcpy(VARDATA(params), DC_ENTRY_PARAMS(entry), entry->params_len);
-	return JsonbPGetDatum(params);
-}
-
 /*
  * dashcache.entries() -> (widget, tenant, params, state, generated_at,
  * expires_at, last_used_at, hits, bytes, stored_bytes, compute_ms)
@@ -172,7 +158,7 @@ dashcache_entry_list(PG_FUNCTION_ARGS)
 														   dc_tenant_from_bytes(&type->type,
 																				DC_ENTRY_TENANT(entry),
 																				entry->tenant_len)));
-		values[2] = params_of(entry);
+		values[2] = dc_params_from_bytes(DC_ENTRY_PARAMS(entry), entry->params_len);
 		values[3] = CStringGetTextDatum(state);
 		values[4] = TimestampTzGetDatum(entry->generated_at);
 		values[5] = TimestampTzGetDatum(entry->expires_at);

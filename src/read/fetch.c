@@ -190,9 +190,9 @@ dc_tenant_from_bytes(const DcTenantType *type, const char *bytes, uint32 len)
 	return PointerGetDatum(copy);
 }
 
-/* The params from the bytes in a key, which has none for those not used. */
-static Datum
-params_from_bytes(const char *bytes, uint32 len)
+/* The params from the bytes in a key, which has none where none are used. */
+Datum
+dc_params_from_bytes(const char *bytes, uint32 len)
 {
 	Jsonb	   *params;
 
@@ -1000,7 +1000,8 @@ dc_fetch_refresh(uint32 widget_id, uint64 version, uint32 hash)
 		lookup.tenant = dc_tenant_from_bytes(&widget->tenant_type,
 											 lookup.key.tenant,
 											 lookup.key.tenant_len);
-		lookup.params = params_from_bytes(lookup.key.params, lookup.key.params_len);
+		lookup.params = dc_params_from_bytes(lookup.key.params,
+											 lookup.key.params_len);
 		lookup.refresh = true;
 		lookup.keep_last = false;
 		lookup.alone = false;

@@ -54,6 +54,7 @@ extern uint32 dc_tenant_hash(DcTenantType *type, Datum tenant,
 							 const char *bytes, uint32 len);
 extern Datum dc_tenant_from_bytes(const DcTenantType *type,
 								  const char *bytes, uint32 len);
+extern Datum dc_params_from_bytes(const char *bytes, uint32 len);
 extern uint32 dc_definition_stamp(uint32 widget);
 extern void dc_purge_announce(const char *dashboard);
 
