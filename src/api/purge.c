@@ -119,15 +119,22 @@ convert_tenant(DcRequest *request, DcWidget *widget, bool lenient, Datum *tenant
 	}
 	PG_CATCH();
 	{
+		ErrorData  *error;
 		int			category;
 
+		/* first of all the subtransaction ends, lest a caller end it */
 		MemoryContextSwitchTo(caller);
-		category = ERRCODE_TO_CATEGORY(geterrcode());
-		if (category != ERRCODE_DATA_EXCEPTION &&
-			category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
-			PG_RE_THROW();
+		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+
+		category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+		if (category != ERRCODE_DATA_EXCEPTION &&
+			category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+			ReThrowError(error);
+		FreeErrorData(error);
 		converted = false;
 	}
 	PG_END_TRY();
