@@ -83,8 +83,8 @@ typedef struct DcSharedEntry
 	pg_atomic_uint32 visited;	/* used since eviction last passed by */
 	pg_atomic_uint32 outdated;	/* was found invalid by a newer snapshot */
 	pg_atomic_uint32 refresh_asked; /* see below */
-	uint32		unused_refreshes;	/* computed in the background so often, since
-									 * it was last used */
+	uint32		unused_refreshes;	/* computed in the background so often,
+									 * since it was last used */
 	uint32		compute_us;
 	char		data[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
 } DcSharedEntry;

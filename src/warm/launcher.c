@@ -334,7 +334,8 @@ serve(void)
 
 		/*
 		 * One that waits will do; so will one that is just coming up.  What
-		 * nobody takes, because those that are there are busy, is for one more.
+		 * nobody takes, because those that are there are busy, is for one
+		 * more.
 		 */
 		if (dc_pool_wake_idle(demand->database) ||
 			dc_pool_ready(demand->database) < running)
@@ -347,7 +348,10 @@ serve(void)
 		{
 			if (nstarted >= Min(dc_workers, DC_MAX_WORKERS))
 			{
-				/* whoever runs takes what there is to do, but here nobody does */
+				/*
+				 * whoever runs takes what there is to do, but here nobody
+				 * does
+				 */
 				others_wait |= started_for(demand->database) == 0;
 				break;
 			}

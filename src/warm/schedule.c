@@ -22,7 +22,7 @@ static bool
 is_cron_field(const char *field, size_t len)
 {
 	static const char *const names[] = {"jan", "feb", "mar", "apr", "may", "jun", "jul",
-		"aug", "sep", "oct", "nov", "dec", "mon", "tue", "wed", "thu", "fri", "sat", "sun"};
+	"aug", "sep", "oct", "nov", "dec", "mon", "tue", "wed", "thu", "fri", "sat", "sun"};
 
 	for (size_t i = 0; i < len;)
 	{

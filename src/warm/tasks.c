@@ -248,7 +248,7 @@ make_plan(void *arg)
 static void
 warm_item(void *arg)
 {
-	WarmItem	   *item = arg;
+	WarmItem   *item = arg;
 	DcDashboard *dashboard = dc_metacache_dashboard(item->dashboard);
 	DcRequest	request = {0};
 
@@ -279,7 +279,7 @@ do_item(WarmItem *item, bool last_try)
 	else if (transient && !last_try && !dc_run_is_cancelled())
 	{
 		MemoryContext old = MemoryContextSwitchTo(work->context);
-		WarmItem	   *copy = palloc(sizeof(WarmItem));
+		WarmItem   *copy = palloc(sizeof(WarmItem));
 
 		*copy = *item;
 		work->again = lappend(work->again, copy);
@@ -350,7 +350,7 @@ do_chunk(Work *work, int chunk)
 		{
 			DcWidget   *widget = lfirst(lc2);
 			const DcTenantList *tenants;
-			WarmItem		item = {work, widgets.part->dashboard, widget->id};
+			WarmItem	item = {work, widgets.part->dashboard, widget->id};
 
 			if (in_plan(&work->plan, widget->id))
 				continue;

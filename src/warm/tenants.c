@@ -75,7 +75,7 @@ dc_tenants_query(const char *query, Oid owner, const DcSettings *settings,
 				 DcTenantList *tenants, DcTenantsFound *found)
 {
 	MemoryContext context = CurrentMemoryContext;
-	DcAsOwner work;
+	DcAsOwner	work;
 	SPIPlanPtr	plan;
 	Portal		portal;
 
@@ -199,7 +199,7 @@ dc_tenants_audience(DcDashboard *dashboard, const char *one_tenant,
 	for (int v = 0; v < Max(dashboard->nvariants, 1); v++)
 	{
 		Datum		params = dashboard->nvariants > 0 ? dashboard->variants[v] :
-			DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
 		DcVariant  *variant = variant_of(audience, params);
 
 		for (int i = 0; i < listed.n; i++)

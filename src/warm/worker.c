@@ -84,7 +84,7 @@ all_dashboards(void)
 static void
 make_plan(void *arg)
 {
-	Outlook	   *plan = arg;
+	Outlook    *plan = arg;
 	ListCell   *lc;
 
 	plan->present = OidIsValid(get_extension_oid("dashcache", true)) &&

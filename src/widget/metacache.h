@@ -103,7 +103,8 @@ typedef struct DcDashboard
 	int			ngrantees;
 	DcWidget   *widgets;		/* in the order of their definition */
 	int			nwidgets;
-	char	   *guard;			/* a setting that must hold the tenant; or NULL */
+	char	   *guard;			/* a setting that must hold the tenant; or
+								 * NULL */
 	char	   *tenants;		/* a query; NULL: none */
 	DcSettings	tenants_settings;
 	Datum	   *variants;		/* jsonb objects */

@@ -25,6 +25,7 @@ typedef struct DcSettings
 extern DcSettings dc_settings_capture(void);
 extern Datum dc_settings_to_array(const DcSettings *settings);
 extern DcSettings dc_settings_from_array(Datum array);
+
 /* What dc_owner_begin() has put aside. */
 typedef struct DcAsOwner
 {
