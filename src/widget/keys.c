@@ -265,23 +265,41 @@ column_is_transparent(Query *query, TargetEntry *target)
 }
 
 /*
- * An output column of the inner level equals the tenant, as far as the outer
- * one is concerned: let that hold inside, where it may.
+ * Let an equality of the outer level about an output column of the inner one
+ * hold inside, where it may.
  */
 static void
-give(Search *search, Level *inner, const Route *route)
+give_inside(Level *inner, const Equality *equality, int side)
 {
 	Query	   *query = inner->query;
-	TargetEntry *target = get_tle_by_resno(query->targetList, route->from.attno);
+	AttrNumber	attno = equality->side[side].attno;
+	TargetEntry *target = get_tle_by_resno(query->targetList, attno);
 	Equality   *given;
-	ListCell   *lc;
 
-	if (target == NULL || target->resjunk)
+	if (target == NULL || target->resjunk || !column_is_transparent(query, target))
 		return;
+
+	given = palloc(sizeof(Equality));
+	*given = *equality;
+	if (dc_term_of(inner, (Node *) target->expr, &given->side[side],
+				   given->family, &given->hash[side]))
+		inner->given = lappend(inner->given, given);
+}
+
+/*
+ * What must be equal for a row of a subquery in FROM to make a difference must
+ * be so for the rows that it is made from, too: for each branch on its own, if
+ * it is a set operation.
+ */
+static void
+give(Search *search, Level *level, int rti, List *equalities,
+	 Level *inner, const Query *outermost)
+{
+	Query	   *query = inner->query;
+	ListCell   *lc;
 
 	if (query->setOperations != NULL)
 	{
-		/* each branch on its own */
 		if (query->limitCount != NULL || query->limitOffset != NULL)
 			return;
 		foreach(lc, query->rtable)
@@ -289,31 +307,33 @@ give(Search *search, Level *inner, const Route *route)
 			RangeTblEntry *rte = lfirst(lc);
 			Level	   *branch = rte->rtekind == RTE_SUBQUERY ?
 			dc_level_of(search, rte->subquery) : NULL;
-			TargetEntry *column;
 
-			if (branch == NULL)
-				continue;
-			column = get_tle_by_resno(branch->query->targetList,
-									  route->from.attno);
-			if (column != NULL &&
-				exprType((Node *) column->expr) == exprType((Node *) target->expr))
-				give(search, branch, route);
+			if (branch != NULL)
+				give(search, level, rti, equalities, branch, outermost);
 		}
 		return;
 	}
 
-	if (!column_is_transparent(query, target))
-		return;
+	inner->given = list_concat(inner->given, equalities);
+	foreach(lc, equalities)
+	{
+		Equality   *equality = lfirst(lc);
 
-	given = palloc0(sizeof(Equality));
-	given->hash[0] = route->tenant_hash;
-	given->hash[1] = route->key_hash;
-	given->operator = route->operator;
-	given->family = route->family;
-	given->collation = route->collation;
-	if (dc_term_of(inner, (Node *) target->expr, &given->side[1], given->family,
-				   &given->hash[1]))
-		inner->given = lappend(inner->given, given);
+		for (int side = 0; side < 2; side++)
+		{
+			const Term *term = &equality->side[side];
+			TargetEntry *column;
+			TargetEntry *promised;
+
+			if (term->level != level || term->varno != rti || term->attno <= 0)
+				continue;
+			column = get_tle_by_resno(query->targetList, term->attno);
+			promised = get_tle_by_resno(outermost->targetList, term->attno);
+			if (column != NULL && promised != NULL &&
+				exprType((Node *) column->expr) == exprType((Node *) promised->expr))
+				give_inside(inner, equality, side);
+		}
+	}
 }
 
 static void
@@ -335,16 +355,8 @@ finish_from(Search *search, Level *level, Node *node)
 			inner = dc_level_behind(search, level, rti);
 		if (inner != NULL)
 		{
-			List	   *routes = dc_routes_direct(dc_equalities_on(search, level, rti));
-
-			foreach(lc, routes)
-			{
-				Route	   *route = lfirst(lc);
-
-				if (route->from.level == level && route->from.varno == rti &&
-					route->from.attno > 0)
-					give(search, inner, route);
-			}
+			give(search, level, rti, dc_equalities_said(search, level, rti),
+				 inner, inner->query);
 			finish_level(search, inner);
 		}
 	}

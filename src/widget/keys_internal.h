@@ -90,6 +90,7 @@ extern bool dc_term_of(Level *level, Node *node, Term *term, Oid family,
 extern Level *dc_level_behind(Search *search, Level *level, int varno);
 extern List *dc_equalities_add(Search *search, Level *level, Node *clause,
 							   List *equalities);
+extern List *dc_equalities_said(Search *search, Level *level, int rti);
 extern List *dc_equalities_on(Search *search, Level *level, int rti);
 extern List *dc_equalities_follow(List *equalities, const Equality *first,
 								  int side);
