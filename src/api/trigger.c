@@ -377,18 +377,48 @@ moves_others(TriggerState *state, const DcTenantKey *key, Relation relation,
 	return column_changed(relation, key->column, before, after);
 }
 
+/*
+ * The watches to which it makes a difference that a row comes, goes, or is
+ * another one.  For those of old rows a new one does not, since no row refers
+ * to it: unless replication, which checks no foreign keys, has brought it, or
+ * this transaction has removed one that it may have taken the place of.
+ */
+static uint64
+watches_of_row_as_such(TriggerState *state, Relation relation,
+					   TupleTableSlot *before, TupleTableSlot *after)
+{
+	const DcWatched *watched = state->watched;
+	int			column = -1;
+
+	if (watched->old_rows == 0)
+		return watched->own;
+	if (before == NULL)
+		return state->source->freed ||
+			SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA ?
+			watched->own : watched->own & ~watched->old_rows;
+	if (after == NULL)
+		state->source->freed = true;
+	else
+	{
+		while ((column = bms_next_member(watched->referenced, column)) >= 0)
+			state->source->freed |= column_changed(relation, column, before, after);
+	}
+	return watched->own;
+}
+
 /* The row trigger's work; its memory goes with the row. */
 static void
 note_row(TriggerState *state, Relation relation,
 		 TupleTableSlot *before, TupleTableSlot *after, uint8 operation)
 {
 	const DcWatched *watched = state->watched;
-	uint64		changed = before != NULL && after != NULL ?
-	watches_of_update(watched, RelationGetDescr(relation), before, after) :
-	watched->own;
+	uint64		changed = watches_of_row_as_such(state, relation, before, after);
 	uint64		watches_before = 0;
 	uint64		watches_after = 0;
 
+	if (before != NULL && after != NULL)
+		changed = watches_of_update(watched, RelationGetDescr(relation), before,
+									after);
 	if (changed != 0 && before != NULL)
 		watches_before = watches_of_row(state, before, changed);
 	if (changed != 0 && after != NULL)

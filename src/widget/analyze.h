@@ -73,6 +73,12 @@ typedef struct DcSource
 	/* rows that fail this make no difference; a list of ANDed conditions */
 	List	   *filter;
 
+	/*
+	 * A row makes a difference only if another one refers to this column, and
+	 * a foreign key sees to it that none refers to a new row.  0: not so.
+	 */
+	AttrNumber	referenced;
+
 	const char *reason;			/* why there is no key, or no trigger */
 } DcSource;
 

@@ -207,6 +207,8 @@ dc_catalog_source_row(HeapTuple tuple, TupleDesc desc, DcSourceRow *row)
 	read_hops(source, value[DC_SOURCE_HOP_RELATIONS],
 			  value[DC_SOURCE_HOP_COLUMNS],
 			  value[DC_SOURCE_HOP_EQUALITIES], value[DC_SOURCE_HOP_ENFORCED]);
+	if (!null[DC_SOURCE_REFERENCED])
+		source->referenced = DatumGetInt16(value[DC_SOURCE_REFERENCED]);
 	if (!null[DC_SOURCE_FILTER])
 		source->filter = stringToNode(TextDatumGetCString(value[DC_SOURCE_FILTER]));
 	row->shape = (uint64) DatumGetInt64(value[DC_SOURCE_SHAPE]);
@@ -278,6 +280,8 @@ dc_catalog_watch_hash(const DcSourceRow *row)
 		hash = hash_combine64(hash, hash_text(nodeToString(source->key_expression)));
 	if (source->filter != NIL)
 		hash = hash_combine64(hash, hash_text(nodeToString(source->filter)));
+	if (source->referenced != 0)
+		hash = dc_mix64(hash + source->referenced);
 	for (int i = 0; i < source->nhops; i++)
 	{
 		const DcHop *hop = &source->hops[i];

@@ -694,15 +694,15 @@ write_row(const DcSourceRow *row, int number)
 {
 	const DcSource *source = &row->source;
 	bool		keyed = source->invalidation == DC_INVALIDATION_ROW;
-	Oid			types[21] = {INT4OID, INT2OID, OIDOID, CHAROID, INT2ARRAYOID,
+	Oid			types[22] = {INT4OID, INT2OID, OIDOID, CHAROID, INT2ARRAYOID,
 		INT2OID, TEXTOID, OIDOID, TEXTOID, OIDOID, OIDOID, OIDOID, OIDARRAYOID,
-	INT2ARRAYOID, OIDARRAYOID, BOOLARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
+	INT2ARRAYOID, OIDARRAYOID, BOOLARRAYOID, INT2OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
 	Datum		relations[DC_MAX_HOPS];
 	Datum		columns[DC_MAX_HOPS * 2];
 	Datum		equalities[DC_MAX_HOPS * 2];
 	Datum		enforced[DC_MAX_HOPS];
-	Datum		values[21];
-	char		nulls[21];
+	Datum		values[22];
+	char		nulls[22];
 
 	for (int i = 0; i < source->nhops; i++)
 	{
@@ -739,15 +739,17 @@ write_row(const DcSourceRow *row, int number)
 	values[14] = oid_array(equalities, source->nhops * 2);
 	values[15] = PointerGetDatum(construct_array(enforced, source->nhops, BOOLOID,
 												 1, true, TYPALIGN_CHAR));
-	values[16] = text_or_null(source->filter == NIL ? NULL :
-							  nodeToString(source->filter), &nulls[16]);
-	values[17] = CStringGetTextDatum(dc_describe_key(row));
-	values[18] = text_or_null(dc_describe_condition(source), &nulls[18]);
-	values[19] = text_or_null(source->reason, &nulls[19]);
-	values[20] = Int64GetDatum((int64) dc_catalog_shape(source));
-	dc_catalog_execute("INSERT INTO dashcache.source VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
-					   " $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
-					   21, types, values, nulls);
+	values[16] = Int16GetDatum(source->referenced);
+	nulls[16] = source->referenced != 0 ? ' ' : 'n';
+	values[17] = text_or_null(source->filter == NIL ? NULL :
+							  nodeToString(source->filter), &nulls[17]);
+	values[18] = CStringGetTextDatum(dc_describe_key(row));
+	values[19] = text_or_null(dc_describe_condition(source), &nulls[19]);
+	values[20] = text_or_null(source->reason, &nulls[20]);
+	values[21] = Int64GetDatum((int64) dc_catalog_shape(source));
+	dc_catalog_execute("INSERT INTO dashcache.source VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
+					   " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
+					   22, types, values, nulls);
 
 	for (int i = 0; i < source->nhops; i++)
 	{

@@ -52,6 +52,7 @@
 #include "catalog/catalog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
@@ -125,6 +126,7 @@ same_watch(const DcSource *a, const DcSource *b)
 		a->key_hash == b->key_hash &&
 		a->tenant_hash == b->tenant_hash &&
 		a->collation == b->collation &&
+		a->referenced == b->referenced &&
 		equal(a->filter, b->filter);
 }
 
@@ -208,6 +210,7 @@ finish_relation(Search *search, Level *level, int rti)
 	else
 	{
 		source.filter = find_filter(level, rti);
+		source.referenced = dc_route_reference(search, level, rti);
 		route = dc_route_find(search, level, rti, DC_MAX_HOPS);
 		if (route != NULL)
 		{
@@ -397,6 +400,109 @@ finish_level(Search *search, Level *level)
 	}
 }
 
+/*-------------------------------------------------------------------------
+ * WITH queries
+ *
+ * Two references to a WITH query are about two rows of it.  To see which
+ * conditions apply to each, they are made two subqueries; the answer depends
+ * on the same rows either way, since nothing in it is volatile.
+ *-------------------------------------------------------------------------
+ */
+
+typedef struct Inline
+{
+	const CommonTableExpr *cte;
+	int			levelsup;
+} Inline;
+
+/* Put a WITH query in the place of the references to it. */
+static bool
+inline_walker(Node *node, Inline *inlined)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		inlined->levelsup++;
+		(void) query_tree_walker((Query *) node, inline_walker, inlined,
+								 QTW_EXAMINE_RTES_AFTER);
+		inlined->levelsup--;
+		return false;
+	}
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_CTE && rte->ctelevelsup == inlined->levelsup &&
+			strcmp(rte->ctename, inlined->cte->ctename) == 0)
+		{
+			rte->subquery = copyObject((Query *) inlined->cte->ctequery);
+			if (inlined->levelsup > 0)
+				IncrementVarSublevelsUp((Node *) rte->subquery,
+										inlined->levelsup, 1);
+			rte->rtekind = RTE_SUBQUERY;
+			rte->ctename = NULL;
+			rte->ctelevelsup = 0;
+			rte->coltypes = NIL;
+			rte->coltypmods = NIL;
+			rte->colcollations = NIL;
+		}
+		return false;
+	}
+	return expression_tree_walker(node, inline_walker, inlined);
+}
+
+/* How many range table entries are in there? */
+static bool
+count_walker(Node *node, int *tables)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		(*tables)++;
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, count_walker, tables,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, count_walker, tables);
+}
+
+static bool
+inline_all_walker(Node *node, int *room)
+{
+	Query	   *query = (Query *) node;
+	List	   *left = NIL;
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, inline_all_walker, room);
+
+	check_stack_depth();
+	foreach(lc, query->cteList)
+	{
+		CommonTableExpr *cte = lfirst(lc);
+		Inline		inlined = {.cte = cte,.levelsup = -1};
+		int			tables = 0;
+
+		(void) count_walker(cte->ctequery, &tables);
+		if (cte->cterecursive || !IsA(cte->ctequery, Query) ||
+			((Query *) cte->ctequery)->commandType != CMD_SELECT ||
+			cte->cterefcount == 0 || tables * cte->cterefcount > *room)
+		{
+			left = lappend(left, cte);
+			continue;
+		}
+		*room -= tables * cte->cterefcount;
+		(void) inline_walker(node, &inlined);
+	}
+	query->cteList = left;
+	return query_tree_walker(query, inline_all_walker, room, 0);
+}
+
 /*
  * Find the sources of a rewritten query, with their columns, keys and filters,
  * and add them to the analysis, in the order of their appearance.
@@ -405,7 +511,10 @@ void
 dc_keys_find(Query *query, DcAnalysis *analysis)
 {
 	Search		search = {.analysis = analysis};
+	int			room = 200;
 
+	query = copyObject(query);
+	(void) inline_all_walker((Node *) query, &room);
 	dc_level_search(query, NULL, &search);
 	finish_level(&search, linitial(search.levels));
 }

@@ -283,6 +283,13 @@ read_row(HeapTuple tuple, TupleDesc desc, void *arg)
 					add_column(watched, map_column(load, column), bit);
 			}
 			add_filter(load, row.source.filter, bit);
+			if (row.source.referenced != 0 && load->map == NULL &&
+				bit != UINT64CONST(1) << (DC_WRITER_MAX_WATCHES - 1))
+			{
+				watched->old_rows |= bit;
+				watched->referenced = bms_add_member(watched->referenced,
+													 row.source.referenced);
+			}
 		}
 	}
 	MemoryContextSwitchTo(old);

@@ -82,6 +82,8 @@ typedef struct DcWatched
 								 * most */
 	uint64		any_change;		/* those without a key */
 	uint64		any_column;		/* those that read every column */
+	uint64		old_rows;		/* those to which new rows make no difference */
+	Bitmapset  *referenced;		/* as long as nothing refers to these columns */
 	DcTenantKey *keys;
 	int			nkeys;
 	DcReadColumn *columns;
