@@ -378,32 +378,31 @@ moves_others(TriggerState *state, const DcTenantKey *key, Relation relation,
 }
 
 /*
- * The watches to which it makes a difference that a row comes, goes, or is
- * another one.  For those of old rows a new one does not, since no row refers
- * to it: unless replication, which checks no foreign keys, has brought it, or
- * this transaction has removed one that it may have taken the place of.
+ * The watches to which a new row makes a difference: not those for which a row
+ * has to be referred to, if no row refers to this one.  Where replication
+ * writes, foreign keys are not checked, and what others are doing is not known.
  */
 static uint64
-watches_of_row_as_such(TriggerState *state, Relation relation,
-					   TupleTableSlot *before, TupleTableSlot *after)
+watches_of_new_row(TriggerState *state, TupleTableSlot *slot)
 {
 	const DcWatched *watched = state->watched;
-	int			column = -1;
+	uint64		watches = watched->own;
 
-	if (watched->old_rows == 0)
-		return watched->own;
-	if (before == NULL)
-		return state->source->freed ||
-			SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA ?
-			watched->own : watched->own & ~watched->old_rows;
-	if (after == NULL)
-		state->source->freed = true;
-	else
+	if (watched->nreferred == 0 || IsolationIsSerializable() ||
+		SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+		return watches;
+	for (int i = 0; i < watched->nreferred; i++)
 	{
-		while ((column = bms_next_member(watched->referenced, column)) >= 0)
-			state->source->freed |= column_changed(relation, column, before, after);
+		DcReferred *referred = &watched->referred[i];
+		bool		isnull;
+		Datum		value = slot_getattr(slot, referred->reference.referenced, &isnull);
+
+		if (isnull ||
+			!dc_path_is_referred_to(&referred->reference, &referred->index,
+									value, referred->type))
+			watches &= ~referred->watches;
 	}
-	return watched->own;
+	return watches;
 }
 
 /* The row trigger's work; its memory goes with the row. */
@@ -412,13 +411,15 @@ note_row(TriggerState *state, Relation relation,
 		 TupleTableSlot *before, TupleTableSlot *after, uint8 operation)
 {
 	const DcWatched *watched = state->watched;
-	uint64		changed = watches_of_row_as_such(state, relation, before, after);
+	uint64		changed;
 	uint64		watches_before = 0;
 	uint64		watches_after = 0;
 
 	if (before != NULL && after != NULL)
 		changed = watches_of_update(watched, RelationGetDescr(relation), before,
 									after);
+	else
+		changed = before == NULL ? watches_of_new_row(state, after) : watched->own;
 	if (changed != 0 && before != NULL)
 		watches_before = watches_of_row(state, before, changed);
 	if (changed != 0 && after != NULL)

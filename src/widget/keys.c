@@ -126,7 +126,7 @@ same_watch(const DcSource *a, const DcSource *b)
 		a->key_hash == b->key_hash &&
 		a->tenant_hash == b->tenant_hash &&
 		a->collation == b->collation &&
-		a->referenced == b->referenced &&
+		memcmp(&a->reference, &b->reference, sizeof(DcReference)) == 0 &&
 		equal(a->filter, b->filter);
 }
 
@@ -210,7 +210,7 @@ finish_relation(Search *search, Level *level, int rti)
 	else
 	{
 		source.filter = find_filter(level, rti);
-		source.referenced = dc_route_reference(search, level, rti);
+		dc_route_reference(search, level, rti, &source.reference);
 		route = dc_route_find(search, level, rti, DC_MAX_HOPS);
 		if (route != NULL)
 		{

@@ -97,7 +97,8 @@ extern List *dc_equalities_follow(List *equalities, const Equality *first,
 
 /* routes.c */
 extern List *dc_routes_direct(List *equalities);
-extern AttrNumber dc_route_reference(Search *search, Level *level, int rti);
+extern void dc_route_reference(Search *search, Level *level, int rti,
+							   DcReference *reference);
 extern Route *dc_route_find(Search *search, Level *level, int rti, int max_hops);
 
 #endif							/* DASHCACHE_KEYS_INTERNAL_H */

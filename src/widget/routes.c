@@ -252,7 +252,9 @@ dc_route_find(Search *search, Level *level, int rti, int max_hops)
  * A message that is joined to its attachments makes a difference only if it
  * has some.  Where a foreign key is enforced a new message has none: whoever
  * attaches something to it, in the same transaction or later, changes the
- * attachments, and these are watched, too.
+ * attachments, and these are watched, too.  There may be some all the same,
+ * left from a time when the key was not enforced, so the trigger looks for them
+ * in an index; the key is what makes that certain while others write.
  *
  * But if new attachments made no difference for their part, for something
  * else must refer to them, and new rows of that made none for want of a
@@ -283,12 +285,15 @@ reference_to(const Equality *equality, int side, const Level *level, int rti)
 		(from->level == level && from->varno == rti))
 		return NULL;
 	rte = rte_of(from);
-	if (rte->rtekind != RTE_RELATION || !is_plain_table(rte_of(to)) ||
+	if (!is_plain_table(rte) || !is_plain_table(rte_of(to)) ||
 		!reference_is_enforced(rte->relid, from->attno, rte_of(to)->relid,
 							   to->attno, equality) ||
 		!dc_path_find_index(rte_of(to)->relid, to->attno,
 							get_atttype(rte->relid, from->attno),
-							equality->operator, equality->collation, &index))
+							equality->operator, equality->collation, &index) ||
+		!dc_path_find_referring(rte->relid, from->attno,
+								get_atttype(rte_of(to)->relid, to->attno),
+								equality->operator, equality->collation, &index))
 		return NULL;
 	return from;
 }
@@ -300,7 +305,7 @@ reference_to(const Equality *equality, int side, const Level *level, int rti)
  */
 static bool
 references_circle(Search *search, Level *level, int rti, const Referred *by,
-				  AttrNumber *column)
+				  DcReference *reference)
 {
 	Referred	here = {.level = level,.varno = rti,.by = by};
 	ListCell   *lc;
@@ -323,23 +328,23 @@ references_circle(Search *search, Level *level, int rti, const Referred *by,
 				continue;
 			if (references_circle(search, from->level, from->varno, &here, NULL))
 				return true;
-			if (column != NULL)
-				*column = equality->side[side].attno;
+			if (reference != NULL)
+			{
+				reference->relid = rte_of(from)->relid;
+				reference->equal = equality->operator;
+				reference->collation = equality->collation;
+				reference->referenced = equality->side[side].attno;
+				reference->refers = from->attno;
+			}
 		}
 	}
 	return false;
 }
 
-/*
- * The column by which a row must be referred to, to make a difference, if a
- * foreign key guarantees that no row refers to a new one; else 0.
- */
-AttrNumber
-dc_route_reference(Search *search, Level *level, int rti)
+/* The foreign key by which a row must be referred to, to make a difference. */
+void
+dc_route_reference(Search *search, Level *level, int rti, DcReference *reference)
 {
-	AttrNumber	column = 0;
-
-	if (references_circle(search, level, rti, NULL, &column))
-		return 0;
-	return column;
+	if (references_circle(search, level, rti, NULL, reference))
+		memset(reference, 0, sizeof(*reference));
 }
