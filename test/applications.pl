@@ -11,6 +11,7 @@
 # ones than needed ones.
 #
 #   DURATION   seconds (60), shared by the applications
+#   WRITES     so many for each application, however long it takes
 #   SEED       of the random numbers: the same seed, the same writes
 #   APPS       these only: "helpdesk shop tracker"
 #   VERBOSE    1: the widgets that are computed needlessly most often, and after
@@ -35,6 +36,7 @@ use Time::HiRes 'time';
 
 my $duration = $ENV{DURATION} || 60;
 my $seed = $ENV{SEED} || int(rand(1_000_000));
+my $writes = $ENV{WRITES};
 my $verbose = $ENV{VERBOSE} || 0;
 my @applications = split ' ', $ENV{APPS} // 'helpdesk shop tracker';
 my $params = q('{"tz": "America/New_York", "status": "open", "today": "TODAY"}'::jsonb);
@@ -171,7 +173,7 @@ sub run
 	compare($application, $reader, 'the beginning');
 	compare($application, $reader, 'nothing');
 	$sum += $_->{weight} foreach @{ $application->{writes} };
-	while (time < $until)
+	while ($writes ? $count{$name}{writes} < $writes : time < $until)
 	{
 		# the first ones are the busy ones
 		my @tenants = @{ $application->{literals} };
@@ -209,7 +211,7 @@ sub ratio
 
 $| = 1;
 $SIG{PIPE} = 'IGNORE';
-print "applications: seed $seed, $duration s\n";
+print "applications: seed $seed, ", $writes ? "$writes writes each" : "$duration s", "\n";
 $_ = Dashcache::Client->new(client_min_messages => 'warning') foreach $writer, $reader;
 $differences = $comparisons = $hits = $empty = 0;
 

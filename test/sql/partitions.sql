@@ -125,6 +125,21 @@ SELECT count(*) FROM load();
 TRUNCATE child;
 SELECT * FROM changed();
 
+\echo a foreign table among the partitions
+CREATE EXTENSION file_fdw;
+CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+CREATE FOREIGN TABLE event_away (n int, at date, tenant int) SERVER files OPTIONS (filename '/dev/null');
+SELECT dashcache_define('away', 'SELECT count(*) FROM event WHERE tenant = $1', 'away');
+SELECT source, invalidation, problem FROM dashcache_sources WHERE dashboard = 'away';
+ALTER TABLE event ATTACH PARTITION event_away FOR VALUES FROM ('2026-06-01') TO ('2026-07-01');
+SELECT source, invalidation, problem FROM dashcache_sources WHERE dashboard = 'away';
+SELECT data, source FROM dashcache_fetch(1, 'away');
+ALTER TABLE event DETACH PARTITION event_away;
+DROP EXTENSION file_fdw CASCADE;
+SELECT source, invalidation, problem FROM dashcache_sources WHERE dashboard = 'away';
+SELECT dashcache_drop(dashboard => 'away');
+SELECT count(*) FROM load();
+
 -- the triggers go with those that need them
 SELECT dashcache_drop('event');
 SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger

@@ -154,6 +154,39 @@ SELECT dashcache_define('circle', 'SELECT sum(x) AS x FROM a JOIN b ON b.a = a.i
 SELECT data FROM dashcache_fetch(1);
 WITH new AS (INSERT INTO a VALUES (1, 1, 1)) INSERT INTO b VALUES (1, 1, 5);
 SELECT data, reason, (data->>'x')::int = (SELECT sum(x) FROM b) AS same FROM dashcache_fetch(1);
+-- a child by inheritance has neither the key of its parent nor its uniqueness
+INSERT INTO a VALUES (2, NULL, 1), (3, NULL, 1);
+INSERT INTO b VALUES (2, 2, 7);
+SELECT dashcache_define('children', 'SELECT sum(x) AS x FROM b JOIN a ON b.a = a.id WHERE a.tenant = $1', 'children');
+SELECT source, tenant_key FROM dashcache_sources WHERE dashboard = 'children';
+CREATE TABLE b_child () INHERITS (b);
+SELECT data FROM dashcache_fetch(1, 'children');
+INSERT INTO b_child VALUES (3, 4, 11);
+SELECT data, reason FROM dashcache_fetch(1, 'children');
+INSERT INTO a VALUES (4, NULL, 1);
+SELECT data, reason, (data->>'x')::int = (SELECT sum(x) FROM b JOIN a ON b.a = a.id) AS same FROM dashcache_fetch(1, 'children');
+DROP TABLE b_child;
+CREATE TABLE a_child () INHERITS (a);
+SELECT data FROM dashcache_fetch(1, 'children');
+INSERT INTO a_child VALUES (2, NULL, 1);
+SELECT data, reason, (data->>'x')::int = (SELECT sum(x) FROM b JOIN a ON b.a = a.id) AS same FROM dashcache_fetch(1, 'children');
+-- broken, since a table is gone; what is left can be written to
+CREATE TABLE gone (a int);
+SELECT dashcache_define('broken', 'SELECT sum(x) AS x FROM b JOIN a ON b.a = a.id JOIN gone ON gone.a = a.id WHERE a.tenant = $1', 'broken');
+SELECT data FROM dashcache_fetch(1, 'broken');
+DROP TABLE gone;
+INSERT INTO a VALUES (5, NULL, 1);
+INSERT INTO b VALUES (5, 5, 13);
+UPDATE b SET x = x + 1;
+\set VERBOSITY terse
+SELECT dashcache_get(1, 'broken');
+\set VERBOSITY default
+SELECT data, reason, (data->>'x')::int = (SELECT sum(x) FROM b JOIN a ON b.a = a.id) AS same FROM dashcache_fetch(1, 'children');
+CREATE TABLE gone (a int);
+INSERT INTO gone VALUES (5);
+SELECT data, (data->>'x')::int = (SELECT sum(x) FROM b JOIN a ON b.a = a.id JOIN gone ON gone.a = a.id) AS same FROM dashcache_fetch(1, 'broken');
+SELECT dashcache_drop(dashboard => 'children');
+SELECT dashcache_drop(dashboard => 'broken');
 SELECT dashcache_drop();
 
 -- unique under another collation than the one compared by: not a path

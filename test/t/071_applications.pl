@@ -14,7 +14,8 @@ $ENV{PGHOST} = $node->host;
 $ENV{PGPORT} = $node->port;
 $ENV{PGDATABASE} = 'postgres';
 delete $ENV{PGUSER};
-$ENV{DURATION} = 20;
+# a number of writes, not a duration: the same ones everywhere
+$ENV{WRITES} = 25;
 $ENV{SEED} = 1;
 
 my $output = `$^X test/applications.pl 2>&1`;
