@@ -24,7 +24,7 @@
 #include "api/warm.h"
 #include "consistency/stamp.h"
 #include "preload.h"
-#include "read/fetch.h"
+#include "read/answer_stamps.h"
 #include "stats.h"
 #include "store/store.h"
 #include "widget/acl.h"

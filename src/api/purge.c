@@ -5,7 +5,7 @@
  *
  * A purge is announced first, then the entries are removed.  An answer that
  * is being computed meanwhile finds the announcement when it is stored, and is
- * not; see "Purges" in read/fetch.c.  This holds until the purging transaction
+ * not; see read/answer_stamps.c.  This holds until the purging transaction
  * has ended, so that a purge that goes along with a change in one transaction
  * covers the change.
  *
@@ -14,7 +14,8 @@
 #include "postgres.h"
 
 #include "preload.h"
-#include "read/fetch.h"
+#include "read/answer_stamps.h"
+#include "read/tenant.h"
 #include "store/store.h"
 #include "widget/acl.h"
 #include "widget/catalog.h"
@@ -106,7 +107,7 @@ convert_tenant(DcRequest *request, DcWidget *widget, bool lenient, Datum *tenant
 
 	if (!lenient || request->tenant_type == widget->tenant_type.type)
 	{
-		*tenant = dc_fetch_tenant(request, widget);
+		*tenant = dc_tenant_of_request(request, widget);
 		return true;
 	}
 
@@ -114,7 +115,7 @@ convert_tenant(DcRequest *request, DcWidget *widget, bool lenient, Datum *tenant
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
-		*tenant = dc_fetch_tenant(request, widget);
+		*tenant = dc_tenant_of_request(request, widget);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();

@@ -8,7 +8,8 @@
 #include "postgres.h"
 
 #include "read/compute_set.h"
-#include "read/fetch.h"
+#include "read/background.h"
+#include "read/tenant.h"
 #include "widget/acl.h"
 #include "widget/metacache.h"
 
@@ -76,9 +77,9 @@ store_answer(int tenant, const char *payload, Size len,
 	Filling    *filling = arg;
 	MemoryContext old = MemoryContextSwitchTo(filling->context);
 
-	if (dc_fetch_store(filling->dashboard, filling->widget,
-					   filling->tenants[tenant], filling->params,
-					   payload, len, computed) == NULL)
+	if (dc_background_store(filling->dashboard, filling->widget,
+							filling->tenants[tenant], filling->params,
+							payload, len, computed) == NULL)
 		filling->stored++;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(filling->context);
@@ -117,7 +118,7 @@ dashcache_warm_set(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("tenant must not be null")));
-		filling.tenants[i] = dc_fetch_tenant(&request, filling.widget);
+		filling.tenants[i] = dc_tenant_of_request(&request, filling.widget);
 	}
 
 	filling.context = AllocSetContextCreate(CurrentMemoryContext,

@@ -21,7 +21,8 @@
 #include "warm/change.h"
 
 #include "consistency/validity.h"
-#include "read/fetch.h"
+#include "read/background.h"
+#include "read/stale.h"
 #include "store/refresh_queue.h"
 #include "store/store.h"
 #include "warm/pool.h"
@@ -75,7 +76,7 @@ refresh(void *arg)
 {
 	DcRefreshRequest *request = arg;
 
-	(void) dc_fetch_refresh(request->widget, request->version, request->hash);
+	(void) dc_background_refresh(request->widget, request->version, request->hash);
 }
 
 static void
@@ -85,7 +86,7 @@ do_refresh(DcRefreshRequest *request)
 	bool		transient;
 
 	if (!dc_task_run(refresh, request, &error, &transient))
-		dc_fetch_refresh_failed(request->widget, request->version, request->hash);
+		dc_stale_put_off_refresh(request->widget, request->version, request->hash);
 }
 
 /* Do what sessions have asked for. */

@@ -20,7 +20,8 @@
 #include "warm/tasks.h"
 
 #include "read/compute_set.h"
-#include "read/fetch.h"
+#include "read/background.h"
+#include "read/tenant.h"
 #include "warm/jobs.h"
 #include "warm/pool.h"
 #include "warm/run.h"
@@ -260,7 +261,7 @@ warm_item(void *arg)
 	for (int i = 0; i < dashboard->nwidgets; i++)
 	{
 		if (dashboard->widgets[i].id == item->widget)
-			item->was_current = !dc_fetch_warm(dashboard, &dashboard->widgets[i], &request);
+			item->was_current = !dc_background_warm(dashboard, &dashboard->widgets[i], &request);
 	}
 }
 
@@ -393,8 +394,8 @@ store_one(int tenant, const char *payload, Size len,
 	Set		   *set = arg;
 	MemoryContext old = MemoryContextSwitchTo(set->context);
 
-	(void) dc_fetch_store(set->dashboard, set->widget, set->tenants[tenant],
-						  set->params, payload, len, computed);
+	(void) dc_background_store(set->dashboard, set->widget, set->tenants[tenant],
+							   set->params, payload, len, computed);
 	set->stored++;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(set->context);
@@ -429,8 +430,8 @@ compute_set(void *arg)
 
 		request.tenant = CStringGetTextDatum(set->list->list[i]);
 		request.tenant_type = TEXTOID;
-		tenant = dc_fetch_tenant(&request, set->widget);
-		if (dc_fetch_needs_refresh(dashboard, set->widget, tenant, set->params))
+		tenant = dc_tenant_of_request(&request, set->widget);
+		if (dc_background_needed(dashboard, set->widget, tenant, set->params))
 			set->tenants[set->ntenants++] = tenant;
 	}
 	if (set->ntenants > 0)

@@ -14,7 +14,6 @@
 
 #include "warm/tenants.h"
 
-#include "read/fetch.h"
 #include "store/store.h"
 #include "warm/uses.h"
 #include "widget/catalog.h"
