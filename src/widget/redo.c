@@ -20,7 +20,9 @@
 #include "widget/redo.h"
 
 #include "widget/catalog.h"
-#include "widget/install.h"
+#include "widget/overrides.h"
+#include "widget/source_rows.h"
+#include "widget/triggers.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -62,12 +64,12 @@ dc_redo_analysis(Oid owner, const DcSettings *settings, const char *query)
 List *
 dc_redo_sources(uint32 widget, DcAnalysis *analysis)
 {
-	List	   *rows = dc_install_plan(widget, analysis);
+	List	   *rows = dc_overrides_apply(widget, analysis);
 	DcCatalogWork work;
 
-	dc_install_triggers(rows, dc_install_rows_of(widget));
+	dc_triggers_install(rows, dc_source_rows_of(widget));
 	dc_catalog_begin(&work);
-	dc_install_write(widget, rows, analysis);
+	dc_source_rows_write(widget, rows, analysis);
 	dc_catalog_end(&work);
 	dc_catalog_changed();
 	return rows;
@@ -87,7 +89,7 @@ dc_redo_version(uint32 widget, uint64 version, const char *problem)
 	dc_catalog_begin(&work);
 	/* the triggers must not go by what is no longer so */
 	if (problem != NULL)
-		dc_install_clear(widget);
+		dc_source_rows_clear(widget);
 	dc_catalog_execute("UPDATE dashcache.widget SET version = $2, problem = $3 WHERE id = $1",
 					   3, types, values, problem == NULL ? "  n" : "   ");
 	dc_catalog_end(&work);
@@ -126,11 +128,11 @@ trigger_problem(List *rows)
 	ListCell   *lc;
 	ListCell   *lc2;
 
-	foreach(lc, dc_install_relations(rows))
+	foreach(lc, dc_triggers_relations(rows))
 	{
-		foreach(lc2, dc_install_family(lfirst_oid(lc)))
+		foreach(lc2, dc_triggers_family(lfirst_oid(lc)))
 		{
-			if (dc_install_triggers_on(lfirst_oid(lc2)) == DC_TRIGGERS_DISABLED)
+			if (dc_triggers_on(lfirst_oid(lc2)) == DC_TRIGGERS_DISABLED)
 				return psprintf("a trigger on table \"%s\" is disabled",
 								get_rel_name(lfirst_oid(lc2)));
 		}
@@ -180,14 +182,14 @@ look(uint32 widget, const WidgetRow *row, Outcome *outcome)
 	ListCell   *lc;
 
 	outcome->analysis = dc_redo_analysis(row->owner, &row->settings, row->query);
-	rows = dc_install_plan(widget, outcome->analysis);
+	rows = dc_overrides_apply(widget, outcome->analysis);
 	if (!outcome->repair)
 		outcome->problem = trigger_problem(rows);
-	outcome->differs = !dc_install_same(rows, dc_install_rows_of(widget));
-	outcome->incomplete = !dc_install_complete(rows);
+	outcome->differs = !dc_triggers_same(rows, dc_source_rows_of(widget));
+	outcome->incomplete = !dc_triggers_complete(rows);
 	known = relations_of(widget);
-	foreach(lc, dc_install_relations(rows))
-		outcome->incomplete |= list_difference_oid(dc_install_family(lfirst_oid(lc)),
+	foreach(lc, dc_triggers_relations(rows))
+		outcome->incomplete |= list_difference_oid(dc_triggers_family(lfirst_oid(lc)),
 												   known) != NIL;
 }
 
@@ -206,7 +208,7 @@ write_outcome(uint32 widget, const WidgetRow *row, Outcome *outcome)
 	before = relations_of(widget);
 	(void) dc_redo_sources(widget, outcome->analysis);
 	/* a partition that was detached, say, needs its triggers no more */
-	dc_install_remove_unused(list_difference_oid(before, relations_of(widget)));
+	dc_triggers_remove_unused(list_difference_oid(before, relations_of(widget)));
 	SetUserIdAndSecContext(save_user, save_context);
 }
 
