@@ -84,18 +84,15 @@ int
 dc_background_refresh(uint32 widget_id, uint64 version, uint32 hash)
 {
 	DcDashboard *dashboard = dc_metacache_dashboard_of(widget_id);
-	DcWidget   *widget = NULL;
+	DcWidget   *widget;
 	List	   *keys;
 	ListCell   *lc;
 	int			n = 0;
 
-	for (int i = 0; dashboard != NULL && i < dashboard->nwidgets; i++)
-	{
-		if (dashboard->widgets[i].id == widget_id &&
-			dashboard->widgets[i].version == version)
-			widget = &dashboard->widgets[i];
-	}
-	if (widget == NULL || !dc_preloaded)
+	if (dashboard == NULL || !dc_preloaded)
+		return 0;
+	widget = dc_metacache_widget_by_id(dashboard, widget_id);
+	if (widget == NULL || widget->version != version)
 		return 0;
 
 	keys = dc_store_keys(widget_id, version, hash);

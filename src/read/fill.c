@@ -22,6 +22,7 @@
 
 #include "read/fill.h"
 
+#include "attempt.h"
 #include "demand.h"
 #include "guc.h"
 #include "mix.h"
@@ -33,7 +34,6 @@
 
 #include "access/xact.h"
 #include "common/hashfn.h"
-#include "utils/resowner.h"
 
 /* May an answer from this snapshot be stored, as far as purges go? */
 static bool
@@ -127,51 +127,41 @@ must_be_thrown(const ErrorData *error)
 		error->sqlerrcode == ERRCODE_ASSERT_FAILURE;
 }
 
-/*
- * Compute the answer; if that fails, serve the last one.  False in that case.
- * The subtransaction undoes what the failed computation holds.
- */
+/* An answer being computed, where the last one is at hand. */
+typedef struct Computation
+{
+	DcLookup   *lookup;
+	DcComputed *computed;
+} Computation;
+
+static void
+compute(void *arg)
+{
+	Computation *computation = arg;
+
+	dc_fill_compute(computation->lookup, computation->computed);
+}
+
+/* Compute the answer; if that fails, serve the last one.  False in that case. */
 static bool
 compute_or_last_answer(DcLookup *lookup, DcComputed *computed)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	Computation computation = {lookup, computed};
 	int			start = lookup->out->len;
-	volatile bool computed_it = true;
+	ErrorData  *error = dc_attempt(compute, &computation);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		dc_fill_compute(lookup, computed);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-
-		lookup->out->len = start;
-		/* it may have become too old, or have been evicted */
-		if (must_be_thrown(error) || !dc_lookup_last_answer(lookup, true))
-			ReThrowError(error);
-		ereport(LOG,
-				(errmsg("dashcache serves the last answer of widget \"%s\" of dashboard \"%s\", since computing it failed",
-						lookup->widget->name, lookup->dashboard->name),
-				 errdetail_internal("%s", error->message)));
-		FreeErrorData(error);
-		computed_it = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return computed_it;
+	if (error == NULL)
+		return true;
+	lookup->out->len = start;
+	/* it may have become too old, or have been evicted */
+	if (must_be_thrown(error) || !dc_lookup_last_answer(lookup, true))
+		ReThrowError(error);
+	ereport(LOG,
+			(errmsg("dashcache serves the last answer of widget \"%s\" of dashboard \"%s\", since computing it failed",
+					lookup->widget->name, lookup->dashboard->name),
+			 errdetail_internal("%s", error->message)));
+	FreeErrorData(error);
+	return false;
 }
 
 /*

@@ -109,6 +109,13 @@ dc_tenant_hash(DcTenantType *type, Datum tenant, const char *bytes, uint32 len)
 	return hash_bytes((const unsigned char *) bytes, len);
 }
 
+/* No params: what those get who give none. */
+Datum
+dc_params_none(void)
+{
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+}
+
 /* The params from the bytes in a key, which has none for those not used. */
 Datum
 dc_params_from_bytes(const char *bytes, uint32 len)
@@ -116,7 +123,7 @@ dc_params_from_bytes(const char *bytes, uint32 len)
 	Jsonb	   *params;
 
 	if (len == 0)
-		return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		return dc_params_none();
 	params = palloc(VARHDRSZ + len);
 	SET_VARSIZE(params, VARHDRSZ + len);
 	memcpy(VARDATA(params), bytes, len);

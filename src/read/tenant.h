@@ -20,6 +20,7 @@ extern Datum dc_tenant_from_bytes(const DcTenantType *type,
 								  const char *bytes, uint32 len);
 extern uint32 dc_tenant_hash(DcTenantType *type, Datum tenant,
 							 const char *bytes, uint32 len);
+extern Datum dc_params_none(void);
 extern Datum dc_params_from_bytes(const char *bytes, uint32 len);
 
 /* The tenant asked for, as the type that the widget's query takes. */

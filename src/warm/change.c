@@ -27,7 +27,6 @@
 #include "store/store.h"
 #include "warm/pool.h"
 #include "warm/tasks.h"
-#include "widget/catalog.h"
 #include "widget/metacache.h"
 
 #include "miscadmin.h"
@@ -116,11 +115,11 @@ watched_widgets(void)
 									  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	ListCell   *lc;
 
-	foreach(lc, dc_catalog_dashboards())
+	foreach(lc, dc_metacache_dashboards())
 	{
-		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
+		DcDashboard *dashboard = lfirst(lc);
 
-		if (dashboard == NULL || !dashboard->warm_on_change)
+		if (!dashboard->warm_on_change)
 			continue;
 		for (int i = 0; i < dashboard->nwidgets; i++)
 		{

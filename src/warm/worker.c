@@ -64,22 +64,6 @@ typedef struct Outlook
 	uint32		wants;
 } Outlook;
 
-static List *
-all_dashboards(void)
-{
-	List	   *dashboards = NIL;
-	ListCell   *lc;
-
-	foreach(lc, dc_catalog_dashboards())
-	{
-		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
-
-		if (dashboard != NULL)
-			dashboards = lappend(dashboards, dashboard);
-	}
-	return dashboards;
-}
-
 /* Read what dashboards want, and start the jobs that are due. */
 static void
 make_plan(void *arg)
@@ -92,7 +76,7 @@ make_plan(void *arg)
 	if (!plan->present)
 		return;
 	plan->wants = 0;
-	foreach(lc, all_dashboards())
+	foreach(lc, dc_metacache_dashboards())
 	{
 		DcDashboard *dashboard = lfirst(lc);
 
@@ -114,7 +98,7 @@ save_uses(void *arg)
 {
 	ListCell   *lc;
 
-	foreach(lc, all_dashboards())
+	foreach(lc, dc_metacache_dashboards())
 	{
 		DcDashboard *dashboard = lfirst(lc);
 

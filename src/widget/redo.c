@@ -19,6 +19,7 @@
 
 #include "widget/redo.h"
 
+#include "attempt.h"
 #include "widget/catalog.h"
 #include "widget/overrides.h"
 #include "widget/source_rows.h"
@@ -32,7 +33,6 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
@@ -167,6 +167,8 @@ relations_of(uint32 widget)
 /* What looking at a widget again has come to. */
 typedef struct Outcome
 {
+	uint32		widget;
+	const WidgetRow *row;
 	bool		repair;			/* enable triggers that are disabled */
 	DcAnalysis *analysis;		/* NULL: it failed */
 	char	   *problem;
@@ -175,8 +177,11 @@ typedef struct Outcome
 } Outcome;
 
 static void
-look(uint32 widget, const WidgetRow *row, Outcome *outcome)
+look(void *arg)
 {
+	Outcome    *outcome = arg;
+	uint32		widget = outcome->widget;
+	const WidgetRow *row = outcome->row;
 	List	   *rows;
 	List	   *known;
 	ListCell   *lc;
@@ -194,8 +199,10 @@ look(uint32 widget, const WidgetRow *row, Outcome *outcome)
 }
 
 static void
-write_outcome(uint32 widget, const WidgetRow *row, Outcome *outcome)
+write_outcome(void *arg)
 {
+	Outcome    *outcome = arg;
+	uint32		widget = outcome->widget;
 	Oid			save_user;
 	int			save_context;
 	List	   *before;
@@ -203,7 +210,7 @@ write_outcome(uint32 widget, const WidgetRow *row, Outcome *outcome)
 	if (outcome->problem != NULL)
 		return;
 	GetUserIdAndSecContext(&save_user, &save_context);
-	SetUserIdAndSecContext(row->owner,
+	SetUserIdAndSecContext(outcome->row->owner,
 						   save_context | SECURITY_LOCAL_USERID_CHANGE);
 	before = relations_of(widget);
 	(void) dc_redo_sources(widget, outcome->analysis);
@@ -212,48 +219,25 @@ write_outcome(uint32 widget, const WidgetRow *row, Outcome *outcome)
 	SetUserIdAndSecContext(save_user, save_context);
 }
 
-typedef void (*Step) (uint32 widget, const WidgetRow *row, Outcome *outcome);
-
 /*
- * Take a step in a subtransaction; should it fail, that is the outcome's
+ * Take a step ("look" or "write_outcome"); should it fail, that is the outcome's
  * problem, and whoever runs the DDL has none.
  */
 static void
-try_step(Step step, uint32 widget, const WidgetRow *row, Outcome *outcome)
+try_step(DcAttempt step, Outcome *outcome)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *error = dc_attempt(step, outcome);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		step(widget, row, outcome);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-
-		/* not for us to swallow */
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-			error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-			error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
-			ReThrowError(error);
-		outcome->analysis = NULL;
-		outcome->problem = error->message;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
+	if (error == NULL)
+		return;
+	/* not for us to swallow */
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
+		ReThrowError(error);
+	outcome->analysis = NULL;
+	outcome->problem = error->message;
 }
 
 static bool
@@ -272,7 +256,7 @@ bool
 dc_redo_widget(uint32 widget, uint64 version, bool if_different, bool repair)
 {
 	WidgetRow	row = {0};
-	Outcome		outcome = {.repair = repair};
+	Outcome		outcome = {.widget = widget,.row = &row,.repair = repair};
 	bool		keep;
 
 	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
@@ -280,7 +264,7 @@ dc_redo_widget(uint32 widget, uint64 version, bool if_different, bool repair)
 	if (!row.found)
 		return false;
 
-	try_step(look, widget, &row, &outcome);
+	try_step(look, &outcome);
 	keep = if_different && same_problem(outcome.problem, row.problem) &&
 		(outcome.problem != NULL || !outcome.differs);
 	if (keep && (outcome.problem != NULL || !outcome.incomplete))
@@ -289,15 +273,17 @@ dc_redo_widget(uint32 widget, uint64 version, bool if_different, bool repair)
 	/* another session may have been at it: look again at what is there now */
 	dc_catalog_lock_widget(widget);
 	memset(&row, 0, sizeof(row));
-	memset(&outcome, 0, sizeof(outcome));
-	outcome.repair = repair;
+	outcome = (Outcome)
+	{
+		.widget = widget,.row = &row,.repair = repair
+	};
 	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
 					Int32GetDatum(widget), read_widget, &row);
 	if (!row.found)
 		return false;
-	try_step(look, widget, &row, &outcome);
+	try_step(look, &outcome);
 	if (outcome.problem == NULL)
-		try_step(write_outcome, widget, &row, &outcome);
+		try_step(write_outcome, &outcome);
 
 	/* a partition that has come brings no rows, so that entries may stay */
 	if (keep && outcome.problem == NULL && !outcome.differs)
