@@ -81,10 +81,10 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 	if (VARSIZE_ANY_EXHDR(name) < NAMEDATALEN)
 	{
 		text_to_cstring_buffer(name, dashboard, sizeof(dashboard));
-		call->dashboard = dc_existing_dashboard(dashboard);
+		call->dashboard = dc_metacache_dashboard(dashboard);
 	}
-	else
-		call->dashboard = dc_existing_dashboard(text_to_cstring(name));
+	if (call->dashboard == NULL)
+		call->dashboard = dc_existing_dashboard(text_to_cstring(name)); /* throws */
 	dc_acl_check_read(call->dashboard);
 
 	if (!PG_ARGISNULL(ARG_WIDGET))

@@ -96,11 +96,14 @@ create_trigger(Oid relid, const char *name, const char *function,
 	recordDependencyOn(&trigger, &extension, DEPENDENCY_AUTO_EXTENSION);
 }
 
+/* See that a trigger is there, and always fires.  Its relation is locked. */
 static void
-ensure_trigger(Relation relation, const char *name, const char *function,
+ensure_trigger(Oid relid, const char *name, const char *function,
 			   bool row, int16 timing, int16 events)
 {
+	Relation	relation = table_open(relid, NoLock);
 	TriggerDesc *triggers = relation->trigdesc;
+	bool		found = false;
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
@@ -109,13 +112,16 @@ ensure_trigger(Relation relation, const char *name, const char *function,
 		if (strcmp(trigger->tgname, name) == 0 &&
 			trigger->tgfoid == trigger_function(function))
 		{
+			found = true;
 			if (trigger->tgenabled != TRIGGER_FIRES_ALWAYS)
 				dc_enable_trigger_always(relation, name);
-			return;
+			break;
 		}
 	}
-	create_trigger(RelationGetRelid(relation), name, function, row,
-				   timing, events);
+	if (!found)
+		create_trigger(relid, name, function, row, timing, events);
+	table_close(relation, NoLock);
+	CommandCounterIncrement();
 }
 
 /* Drop a trigger of ours, unless it is a clone of the parent's. */
@@ -145,30 +151,6 @@ drop_trigger(Oid relid, const char *name)
 	CommandCounterIncrement();
 }
 
-static void
-ensure_row_trigger(Oid relid)
-{
-	Relation	relation = table_open(relid, NoLock);
-
-	ensure_trigger(relation, ROW_TRIGGER, "row_changed", true,
-				   TRIGGER_TYPE_AFTER,
-				   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
-				   TRIGGER_TYPE_DELETE);
-	table_close(relation, NoLock);
-}
-
-static void
-ensure_statement_trigger(Oid relid)
-{
-	Relation	relation = table_open(relid, NoLock);
-
-	ensure_trigger(relation, STATEMENT_TRIGGER, "statement_begins", false,
-				   TRIGGER_TYPE_BEFORE,
-				   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
-				   TRIGGER_TYPE_DELETE | TRIGGER_TYPE_TRUNCATE);
-	table_close(relation, NoLock);
-}
-
 /*
  * See that a relation, its partitions and its children have the triggers; all
  * are locked.  A partitioned table's row trigger is cloned to its partitions
@@ -193,10 +175,14 @@ ensure_triggers(Oid relid, List *family)
 	{
 		if (!can_have_triggers(lfirst_oid(lc)))
 			continue;
-		ensure_row_trigger(lfirst_oid(lc));
-		CommandCounterIncrement();
-		ensure_statement_trigger(lfirst_oid(lc));
-		CommandCounterIncrement();
+		ensure_trigger(lfirst_oid(lc), ROW_TRIGGER, "row_changed", true,
+					   TRIGGER_TYPE_AFTER,
+					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
+					   TRIGGER_TYPE_DELETE);
+		ensure_trigger(lfirst_oid(lc), STATEMENT_TRIGGER, "statement_begins", false,
+					   TRIGGER_TYPE_BEFORE,
+					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
+					   TRIGGER_TYPE_DELETE | TRIGGER_TYPE_TRUNCATE);
 	}
 }
 
