@@ -10,7 +10,7 @@ PG_CONFIG ?= pg_config
 # These targets work before PostgreSQL is there (they install what is missing),
 # so they do without PGXS. They also run as root, in a directory of their own.
 TOOLS = check check-layers check-format check-regress check-isolation check-tap \
-	demo stress fuzz bench indent typedefs help
+	demo stress fuzz applications bench indent typedefs help
 
 ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 
@@ -43,6 +43,9 @@ stress:
 fuzz:
 	@test/tools/throwaway test/tools/with-server -c test/dashcache.conf perl test/fuzz.pl
 
+applications:
+	@test/tools/throwaway test/tools/with-server -c test/dashcache.conf perl test/applications.pl
+
 bench:
 	@test/tools/throwaway test/tools/with-server -c test/bench/server.conf test/bench/run
 
@@ -69,11 +72,12 @@ help:
 #> make check-tap           PROVE_TESTS="test/t/010_name.pl ..."  JOBS=n at a time
 #> make stress              DURATION=seconds SESSIONS=n
 #> make fuzz                DURATION=seconds SEED=n ROUND=n
+#> make applications        DURATION=seconds SEED=n APPS="name ..."
 #> make bench               measure
 #> make indent              format the C sources in place, after
 #> make typedefs            which writes src/typedefs.list anew
 #>
-#> For check, demo, stress, fuzz and bench: PG_CONFIG=path, COPT=flags for the compiler,
+#> For check, demo, stress, fuzz, applications and bench: PG_CONFIG=path, COPT=flags for the compiler,
 #> ASSERT=1 to build with assertions, KEEP=1 to keep the directory they work in,
 #> ACCEPT=1 to make the output of regress and isolation the expected one.
 

@@ -84,6 +84,8 @@ CREATE TABLE dashcache.source (
 	hop_columns smallint[] NOT NULL,
 	hop_equalities oid[] NOT NULL,
 	hop_enforced boolean[] NOT NULL,
+	referrer oid[],
+	referring smallint[],
 	filter text,
 	tenant_key text NOT NULL,
 	condition text,
@@ -102,6 +104,8 @@ COMMENT ON COLUMN dashcache.source.key_expression IS 'or an expression of the qu
 COMMENT ON COLUMN dashcache.source.hop_relations IS 'the tables on the path from the key to the tenant';
 COMMENT ON COLUMN dashcache.source.hop_columns IS 'for each of them, the unique column that is matched and the column that leads on';
 COMMENT ON COLUMN dashcache.source.hop_equalities IS 'for each of them, the operator and the collation by which the column is matched';
+COMMENT ON COLUMN dashcache.source.referrer IS 'the table with a foreign key from which a row must be referred to, the equality and its collation';
+COMMENT ON COLUMN dashcache.source.referring IS 'the column referred to, and the one that refers';
 COMMENT ON COLUMN dashcache.source.hop_enforced IS 'for each of them, whether a foreign key guarantees that the row is there';
 COMMENT ON COLUMN dashcache.source.filter IS 'conditions on the row that it must meet to make a difference, as a node tree';
 COMMENT ON COLUMN dashcache.source.tenant_key IS 'the way to the tenant, in words';

@@ -377,18 +377,49 @@ moves_others(TriggerState *state, const DcTenantKey *key, Relation relation,
 	return column_changed(relation, key->column, before, after);
 }
 
+/*
+ * The watches to which a new row makes a difference: not those for which a row
+ * has to be referred to, if no row refers to this one.  Where replication
+ * writes, foreign keys are not checked, and what others are doing is not known.
+ */
+static uint64
+watches_of_new_row(TriggerState *state, TupleTableSlot *slot)
+{
+	const DcWatched *watched = state->watched;
+	uint64		watches = watched->own;
+
+	if (watched->nreferred == 0 || IsolationIsSerializable() ||
+		SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+		return watches;
+	for (int i = 0; i < watched->nreferred; i++)
+	{
+		DcReferred *referred = &watched->referred[i];
+		bool		isnull;
+		Datum		value = slot_getattr(slot, referred->reference.referenced, &isnull);
+
+		if (isnull ||
+			!dc_path_is_referred_to(&referred->reference, &referred->index,
+									value, referred->type))
+			watches &= ~referred->watches;
+	}
+	return watches;
+}
+
 /* The row trigger's work; its memory goes with the row. */
 static void
 note_row(TriggerState *state, Relation relation,
 		 TupleTableSlot *before, TupleTableSlot *after, uint8 operation)
 {
 	const DcWatched *watched = state->watched;
-	uint64		changed = before != NULL && after != NULL ?
-	watches_of_update(watched, RelationGetDescr(relation), before, after) :
-	watched->own;
+	uint64		changed;
 	uint64		watches_before = 0;
 	uint64		watches_after = 0;
 
+	if (before != NULL && after != NULL)
+		changed = watches_of_update(watched, RelationGetDescr(relation), before,
+									after);
+	else
+		changed = before == NULL ? watches_of_new_row(state, after) : watched->own;
 	if (changed != 0 && before != NULL)
 		watches_before = watches_of_row(state, before, changed);
 	if (changed != 0 && after != NULL)

@@ -38,6 +38,9 @@ PG_FUNCTION_INFO_V1(dashcache_worker_count);
 /* How often dashcache_warm(wait => true) tells how far it is. */
 #define TELL_EVERY_US USECS_PER_SEC
 
+/* And after how long it tells that no worker has come. */
+#define PATIENCE_US (5 * USECS_PER_SEC)
+
 /* Throw unless there are workers to do it. */
 void
 dc_check_workers(void)
@@ -132,6 +135,7 @@ wait_for(int64 run)
 	TimestampTz checked_at = told_at;
 	DcRunProgress progress;
 	int64		told = -1;
+	bool		warned = false;
 
 	while (dc_run_progress(run, &progress))
 	{
@@ -146,6 +150,13 @@ wait_for(int64 run)
 							run, done, progress.planned, progress.failed)));
 			told_at = now;
 			told = done;
+		}
+		if (progress.waits && !warned && now - progress.started_at >= PATIENCE_US)
+		{
+			ereport(NOTICE,
+					(errmsg("run " INT64_FORMAT " waits for a worker", run),
+					 errhint("All of dashcache.workers are busy, or max_worker_processes is too small; see the server's log.")));
+			warned = true;
 		}
 		if (now - checked_at >= USECS_PER_SEC)
 		{

@@ -104,23 +104,41 @@ dc_stamp_attach(void *place)
 	shared = place;
 }
 
-/*
- * The stamp of one tenant of what is watched.  The database goes into the
- * hash here, so that "watch" need only be unique in the database.
- */
-uint32
-dc_stamp_of_tenant(uint64 watch, uint32 tenant_hash)
+/* The database goes in here, so that "watch" need only be unique in it. */
+static uint32
+stamp_hash(uint64 watch, uint32 tenant_hash)
 {
 	uint64		hash = hash_combine64(watch, dc_mix64(((uint64) MyDatabaseId << 32) | tenant_hash));
 
-	return (uint32) dc_mix64(hash) & (shared->nstamps - 1);
+	return (uint32) dc_mix64(hash);
+}
+
+/*
+ * The stamps for every tenant: an eighth of all.  There are few of them, and
+ * one that were shared with a busy tenant would cost all the others a miss at
+ * each of its changes.
+ */
+static uint32
+stamps_of_all(void)
+{
+	return shared->nstamps / 8;
+}
+
+/* The stamp of one tenant of what is watched. */
+uint32
+dc_stamp_of_tenant(uint64 watch, uint32 tenant_hash)
+{
+	uint32		first = stamps_of_all();
+	uint64		n = shared->nstamps - first;
+
+	return first + (uint32) ((stamp_hash(watch, tenant_hash) * n) >> 32);
 }
 
 /* The stamp for changes that touch every tenant of what is watched. */
 uint32
 dc_stamp_of_all(uint64 watch)
 {
-	return dc_stamp_of_tenant(~watch, 0);
+	return stamp_hash(~watch, 0) & (stamps_of_all() - 1);
 }
 
 /*

@@ -64,6 +64,7 @@ typedef struct DcSharedPool
 	ConditionVariable ended;
 	pg_atomic_uint32 others_wait;	/* other databases wait for a worker */
 	pg_atomic_uint32 list;		/* the launcher is to list the databases */
+	pg_atomic_uint32 listed;	/* it has done so since the server was started */
 	DcSharedWorker workers[DC_MAX_WORKERS];
 	DcSharedHold holds[HOLDS];
 
@@ -95,6 +96,7 @@ dc_pool_shmem_init(void *place)
 	ConditionVariableInit(&pool->ended);
 	pg_atomic_init_u32(&pool->others_wait, 0);
 	pg_atomic_init_u32(&pool->list, 0);
+	pg_atomic_init_u32(&pool->listed, 0);
 }
 
 /* Learn where the pool is; in every process. */
@@ -221,6 +223,19 @@ dc_pool_set_ready(void)
 	LWLockRelease(&pool->lock);
 }
 
+/* How many workers there are in a database. */
+int
+dc_pool_of_database(Oid database)
+{
+	int			n = 0;
+
+	LWLockAcquire(&pool->lock, LW_SHARED);
+	for (int i = 0; i < DC_MAX_WORKERS; i++)
+		n += pool->workers[i].pid != 0 && pool->workers[i].database == database;
+	LWLockRelease(&pool->lock);
+	return n;
+}
+
 /* How many workers look for work in a database, or have found some. */
 int
 dc_pool_ready(Oid database)
@@ -329,6 +344,13 @@ bool
 dc_pool_is_asked_to_list(void)
 {
 	return pg_atomic_exchange_u32(&pool->list, 0) != 0;
+}
+
+/* Is this the first time since the start of the server?  Asking ends it. */
+bool
+dc_pool_is_first_list(void)
+{
+	return pg_atomic_exchange_u32(&pool->listed, 1) == 0;
 }
 
 /*-------------------------------------------------------------------------

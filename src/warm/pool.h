@@ -20,6 +20,7 @@ extern void dc_pool_set_idle(bool idle);
 extern void dc_pool_set_run(int64 run);
 
 extern int	dc_pool_count(void);
+extern int	dc_pool_of_database(Oid database);
 extern int	dc_pool_ready(Oid database);
 extern void dc_pool_set_ready(void);
 extern bool dc_pool_wake_idle(Oid database);
@@ -31,6 +32,7 @@ extern int	dc_pool_of_run(int64 run, int *pids, int capacity);
 
 extern void dc_pool_ask_to_list(void);
 extern bool dc_pool_is_asked_to_list(void);
+extern bool dc_pool_is_first_list(void);
 
 extern void dc_pool_hold(Oid database);
 extern void dc_pool_release(void);

@@ -189,6 +189,7 @@ copy_progress(DcSharedRun *run, DcRunProgress *progress)
 	progress->database = run->request.database;
 	strlcpy(progress->dashboard, run->request.dashboard, NAMEDATALEN);
 	progress->started_at = run->started_at;
+	progress->waits = run->state == WAITING;
 	progress->planned = run->plan.planned;
 	progress->warmed = pg_atomic_read_u64(&run->warmed);
 	progress->already_current = pg_atomic_read_u64(&run->already_current);

@@ -577,10 +577,10 @@ save_run(void *arg)
 
 /*
  * Work on the runs of this database, until there is nothing to do for them.
- * Called outside a transaction.
+ * "between" is called between tasks.  Called outside a transaction.
  */
 void
-dc_task_join_run(void)
+dc_task_join_run(void (*between) (void))
 {
 	DcRunRequest request;
 	DcRunRole	role;
@@ -630,6 +630,8 @@ dc_task_join_run(void)
 					do_set(&work, work.plan.sets[task]);
 				else
 					do_chunk(&work, task - work.plan.nsets);
+				between();
+				pgstat_report_activity(STATE_RUNNING, activity);
 			}
 			do_again(&work);
 		}

@@ -61,13 +61,17 @@ wanted_database(Node *statement)
 	return name == NULL ? InvalidOid : get_database_oid(name, true);
 }
 
+/* Does a command drop our extension, or might it? */
 static bool
 drops_extension(Node *statement)
 {
 	ListCell   *lc;
 
-	if (IsA(statement, DropStmt) &&
-		((DropStmt *) statement)->removeType == OBJECT_EXTENSION)
+	if (IsA(statement, DropOwnedStmt))
+		return true;
+	if (!IsA(statement, DropStmt))
+		return false;
+	if (((DropStmt *) statement)->removeType == OBJECT_EXTENSION)
 	{
 		foreach(lc, ((DropStmt *) statement)->objects)
 		{
@@ -75,7 +79,8 @@ drops_extension(Node *statement)
 				return true;
 		}
 	}
-	return false;
+	return ((DropStmt *) statement)->removeType == OBJECT_SCHEMA &&
+		((DropStmt *) statement)->behavior == DROP_CASCADE;
 }
 
 /*

@@ -143,6 +143,14 @@ end(void)
 	proc_exit(0);
 }
 
+/* What readers wait for is done in between, too. */
+static void
+urgent_work(void)
+{
+	if (dc_demand_take(DC_DEMAND_REFRESH) != 0)
+		dc_change_refresh_queued();
+}
+
 /* Do what there is to do of these kinds. */
 static void
 work(uint32 what)
@@ -173,7 +181,7 @@ work(uint32 what)
 	if (what & DC_DEMAND_REFRESH)
 		dc_change_refresh_queued();
 	if (what & DC_DEMAND_RUNS)
-		dc_task_join_run();
+		dc_task_join_run(urgent_work);
 }
 
 /* Do what was put off and is due; returns when the next is. */
@@ -205,6 +213,18 @@ work_due(void)
 	return Min(changes_due, uses_due);
 }
 
+/* Whatever is usual here, a worker is not to be stopped by it. */
+static void
+set_up_session(void)
+{
+	SetConfigOption("application_name", "dashcache worker", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 /* The main function of a worker; the argument is its database. */
 void
 dashcache_worker_main(Datum arg)
@@ -218,7 +238,7 @@ dashcache_worker_main(Datum arg)
 	if (!dc_pool_enter(database))
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	SetConfigOption("application_name", "dashcache worker", PGC_USERSET, PGC_S_SESSION);
+	set_up_session();
 	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "dashcache worker",
 												ALLOCSET_DEFAULT_SIZES));
 	dc_worker_begin();

@@ -49,6 +49,19 @@ typedef struct DcHop
 
 #define DC_MAX_HOPS 3
 
+/*
+ * A foreign key by which a row must be referred to.  There are no such rows
+ * before the one referred to, except where the key has not been checked.
+ */
+typedef struct DcReference
+{
+	Oid			relid;			/* the table that refers; InvalidOid: none */
+	Oid			equal;
+	Oid			collation;
+	AttrNumber	referenced;		/* the column referred to */
+	AttrNumber	refers;			/* the column that refers to it */
+} DcReference;
+
 /* One source of a query, as it is used in one place or several alike. */
 typedef struct DcSource
 {
@@ -73,6 +86,9 @@ typedef struct DcSource
 
 	/* rows that fail this make no difference; a list of ANDed conditions */
 	List	   *filter;
+
+	/* without a row that refers to it a row makes no difference */
+	DcReference reference;
 
 	const char *reason;			/* why there is no key, or no trigger */
 } DcSource;

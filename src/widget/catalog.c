@@ -207,6 +207,17 @@ dc_catalog_source_row(HeapTuple tuple, TupleDesc desc, DcSourceRow *row)
 	read_hops(source, value[DC_SOURCE_HOP_RELATIONS],
 			  value[DC_SOURCE_HOP_COLUMNS],
 			  value[DC_SOURCE_HOP_EQUALITIES], value[DC_SOURCE_HOP_ENFORCED]);
+	if (!null[DC_SOURCE_REFERRER])
+	{
+		Oid		   *oids = (Oid *) ARR_DATA_PTR(DatumGetArrayTypeP(value[DC_SOURCE_REFERRER]));
+		int16	   *attnums = (int16 *) ARR_DATA_PTR(DatumGetArrayTypeP(value[DC_SOURCE_REFERRING]));
+
+		source->reference.relid = oids[0];
+		source->reference.equal = oids[1];
+		source->reference.collation = oids[2];
+		source->reference.referenced = attnums[0];
+		source->reference.refers = attnums[1];
+	}
 	if (!null[DC_SOURCE_FILTER])
 		source->filter = stringToNode(TextDatumGetCString(value[DC_SOURCE_FILTER]));
 	row->shape = (uint64) DatumGetInt64(value[DC_SOURCE_SHAPE]);
@@ -278,6 +289,15 @@ dc_catalog_watch_hash(const DcSourceRow *row)
 		hash = hash_combine64(hash, hash_text(nodeToString(source->key_expression)));
 	if (source->filter != NIL)
 		hash = hash_combine64(hash, hash_text(nodeToString(source->filter)));
+	if (OidIsValid(source->reference.relid))
+	{
+		const DcReference *reference = &source->reference;
+
+		hash = hash_combine64(dc_mix64(hash), dc_mix64(((uint64) reference->relid << 32) |
+													   ((uint32) reference->referenced << 16) |
+													   (uint16) reference->refers) ^
+							  dc_mix64(((uint64) reference->equal << 32) | reference->collation));
+	}
 	for (int i = 0; i < source->nhops; i++)
 	{
 		const DcHop *hop = &source->hops[i];

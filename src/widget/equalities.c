@@ -511,9 +511,12 @@ look_through_all(Search *search, Level *level, List *equalities)
 	return equalities;
 }
 
-/* All equalities that hold for a table's rows that make a difference. */
+/*
+ * The equalities that hold for the rows of a table, or of a subquery in FROM,
+ * that make a difference, as far as the level itself and those outside say so.
+ */
 List *
-dc_equalities_on(Search *search, Level *level, int rti)
+dc_equalities_said(Search *search, Level *level, int rti)
 {
 	List	   *conditions = dc_conditions_on((Node *) level->query->jointree, rti, NIL);
 	List	   *equalities = list_copy(level->given);
@@ -525,7 +528,15 @@ dc_equalities_on(Search *search, Level *level, int rti)
 									   equalities);
 	for (Level *outer = level->parent; outer != NULL; outer = outer->parent)
 		equalities = list_concat(equalities, outer->wide);
-	return look_through_all(search, level, equalities);
+	return equalities;
+}
+
+/* All equalities that hold for a table's rows that make a difference. */
+List *
+dc_equalities_on(Search *search, Level *level, int rti)
+{
+	return look_through_all(search, level,
+							dc_equalities_said(search, level, rti));
 }
 
 /*

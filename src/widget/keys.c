@@ -52,6 +52,7 @@
 #include "catalog/catalog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
@@ -125,6 +126,7 @@ same_watch(const DcSource *a, const DcSource *b)
 		a->key_hash == b->key_hash &&
 		a->tenant_hash == b->tenant_hash &&
 		a->collation == b->collation &&
+		memcmp(&a->reference, &b->reference, sizeof(DcReference)) == 0 &&
 		equal(a->filter, b->filter);
 }
 
@@ -208,6 +210,7 @@ finish_relation(Search *search, Level *level, int rti)
 	else
 	{
 		source.filter = find_filter(level, rti);
+		dc_route_reference(search, level, rti, &source.reference);
 		route = dc_route_find(search, level, rti, DC_MAX_HOPS);
 		if (route != NULL)
 		{
@@ -265,23 +268,41 @@ column_is_transparent(Query *query, TargetEntry *target)
 }
 
 /*
- * An output column of the inner level equals the tenant, as far as the outer
- * one is concerned: let that hold inside, where it may.
+ * Let an equality of the outer level about an output column of the inner one
+ * hold inside, where it may.
  */
 static void
-give(Search *search, Level *inner, const Route *route)
+give_inside(Level *inner, const Equality *equality, int side)
 {
 	Query	   *query = inner->query;
-	TargetEntry *target = get_tle_by_resno(query->targetList, route->from.attno);
+	AttrNumber	attno = equality->side[side].attno;
+	TargetEntry *target = get_tle_by_resno(query->targetList, attno);
 	Equality   *given;
-	ListCell   *lc;
 
-	if (target == NULL || target->resjunk)
+	if (target == NULL || target->resjunk || !column_is_transparent(query, target))
 		return;
+
+	given = palloc(sizeof(Equality));
+	*given = *equality;
+	if (dc_term_of(inner, (Node *) target->expr, &given->side[side],
+				   given->family, &given->hash[side]))
+		inner->given = lappend(inner->given, given);
+}
+
+/*
+ * What must be equal for a row of a subquery in FROM to make a difference must
+ * be so for the rows that it is made from, too: for each branch on its own, if
+ * it is a set operation.
+ */
+static void
+give(Search *search, Level *level, int rti, List *equalities,
+	 Level *inner, const Query *outermost)
+{
+	Query	   *query = inner->query;
+	ListCell   *lc;
 
 	if (query->setOperations != NULL)
 	{
-		/* each branch on its own */
 		if (query->limitCount != NULL || query->limitOffset != NULL)
 			return;
 		foreach(lc, query->rtable)
@@ -289,31 +310,33 @@ give(Search *search, Level *inner, const Route *route)
 			RangeTblEntry *rte = lfirst(lc);
 			Level	   *branch = rte->rtekind == RTE_SUBQUERY ?
 			dc_level_of(search, rte->subquery) : NULL;
-			TargetEntry *column;
 
-			if (branch == NULL)
-				continue;
-			column = get_tle_by_resno(branch->query->targetList,
-									  route->from.attno);
-			if (column != NULL &&
-				exprType((Node *) column->expr) == exprType((Node *) target->expr))
-				give(search, branch, route);
+			if (branch != NULL)
+				give(search, level, rti, equalities, branch, outermost);
 		}
 		return;
 	}
 
-	if (!column_is_transparent(query, target))
-		return;
+	inner->given = list_concat(inner->given, equalities);
+	foreach(lc, equalities)
+	{
+		Equality   *equality = lfirst(lc);
 
-	given = palloc0(sizeof(Equality));
-	given->hash[0] = route->tenant_hash;
-	given->hash[1] = route->key_hash;
-	given->operator = route->operator;
-	given->family = route->family;
-	given->collation = route->collation;
-	if (dc_term_of(inner, (Node *) target->expr, &given->side[1], given->family,
-				   &given->hash[1]))
-		inner->given = lappend(inner->given, given);
+		for (int side = 0; side < 2; side++)
+		{
+			const Term *term = &equality->side[side];
+			TargetEntry *column;
+			TargetEntry *promised;
+
+			if (term->level != level || term->varno != rti || term->attno <= 0)
+				continue;
+			column = get_tle_by_resno(query->targetList, term->attno);
+			promised = get_tle_by_resno(outermost->targetList, term->attno);
+			if (column != NULL && promised != NULL &&
+				exprType((Node *) column->expr) == exprType((Node *) promised->expr))
+				give_inside(inner, equality, side);
+		}
+	}
 }
 
 static void
@@ -335,16 +358,8 @@ finish_from(Search *search, Level *level, Node *node)
 			inner = dc_level_behind(search, level, rti);
 		if (inner != NULL)
 		{
-			List	   *routes = dc_routes_direct(dc_equalities_on(search, level, rti));
-
-			foreach(lc, routes)
-			{
-				Route	   *route = lfirst(lc);
-
-				if (route->from.level == level && route->from.varno == rti &&
-					route->from.attno > 0)
-					give(search, inner, route);
-			}
+			give(search, level, rti, dc_equalities_said(search, level, rti),
+				 inner, inner->query);
 			finish_level(search, inner);
 		}
 	}
@@ -385,6 +400,109 @@ finish_level(Search *search, Level *level)
 	}
 }
 
+/*-------------------------------------------------------------------------
+ * WITH queries
+ *
+ * Two references to a WITH query are about two rows of it.  To see which
+ * conditions apply to each, they are made two subqueries; the answer depends
+ * on the same rows either way, since nothing in it is volatile.
+ *-------------------------------------------------------------------------
+ */
+
+typedef struct Inline
+{
+	const CommonTableExpr *cte;
+	int			levelsup;
+} Inline;
+
+/* Put a WITH query in the place of the references to it. */
+static bool
+inline_walker(Node *node, Inline *inlined)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		inlined->levelsup++;
+		(void) query_tree_walker((Query *) node, inline_walker, inlined,
+								 QTW_EXAMINE_RTES_AFTER);
+		inlined->levelsup--;
+		return false;
+	}
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_CTE && rte->ctelevelsup == inlined->levelsup &&
+			strcmp(rte->ctename, inlined->cte->ctename) == 0)
+		{
+			rte->subquery = copyObject((Query *) inlined->cte->ctequery);
+			if (inlined->levelsup > 0)
+				IncrementVarSublevelsUp((Node *) rte->subquery,
+										inlined->levelsup, 1);
+			rte->rtekind = RTE_SUBQUERY;
+			rte->ctename = NULL;
+			rte->ctelevelsup = 0;
+			rte->coltypes = NIL;
+			rte->coltypmods = NIL;
+			rte->colcollations = NIL;
+		}
+		return false;
+	}
+	return expression_tree_walker(node, inline_walker, inlined);
+}
+
+/* How many range table entries are in there? */
+static bool
+count_walker(Node *node, int *tables)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		(*tables)++;
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, count_walker, tables,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, count_walker, tables);
+}
+
+static bool
+inline_all_walker(Node *node, int *room)
+{
+	Query	   *query = (Query *) node;
+	List	   *left = NIL;
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, inline_all_walker, room);
+
+	check_stack_depth();
+	foreach(lc, query->cteList)
+	{
+		CommonTableExpr *cte = lfirst(lc);
+		Inline		inlined = {.cte = cte,.levelsup = -1};
+		int			tables = 0;
+
+		(void) count_walker(cte->ctequery, &tables);
+		if (cte->cterecursive || !IsA(cte->ctequery, Query) ||
+			((Query *) cte->ctequery)->commandType != CMD_SELECT ||
+			cte->cterefcount == 0 || tables * cte->cterefcount > *room)
+		{
+			left = lappend(left, cte);
+			continue;
+		}
+		*room -= tables * cte->cterefcount;
+		(void) inline_walker(node, &inlined);
+	}
+	query->cteList = left;
+	return query_tree_walker(query, inline_all_walker, room, 0);
+}
+
 /*
  * Find the sources of a rewritten query, with their columns, keys and filters,
  * and add them to the analysis, in the order of their appearance.
@@ -393,7 +511,10 @@ void
 dc_keys_find(Query *query, DcAnalysis *analysis)
 {
 	Search		search = {.analysis = analysis};
+	int			room = 200;
 
+	query = copyObject(query);
+	(void) inline_all_walker((Node *) query, &room);
 	dc_level_search(query, NULL, &search);
 	finish_level(&search, linitial(search.levels));
 }

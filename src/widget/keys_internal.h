@@ -90,12 +90,15 @@ extern bool dc_term_of(Level *level, Node *node, Term *term, Oid family,
 extern Level *dc_level_behind(Search *search, Level *level, int varno);
 extern List *dc_equalities_add(Search *search, Level *level, Node *clause,
 							   List *equalities);
+extern List *dc_equalities_said(Search *search, Level *level, int rti);
 extern List *dc_equalities_on(Search *search, Level *level, int rti);
 extern List *dc_equalities_follow(List *equalities, const Equality *first,
 								  int side);
 
 /* routes.c */
 extern List *dc_routes_direct(List *equalities);
+extern void dc_route_reference(Search *search, Level *level, int rti,
+							   DcReference *reference);
 extern Route *dc_route_find(Search *search, Level *level, int rti, int max_hops);
 
 #endif							/* DASHCACHE_KEYS_INTERNAL_H */

@@ -226,6 +226,9 @@ add_condition(List *conditions, Node *clause)
 /*
  * Add the conditions in and below a node of the join tree that apply to a
  * table, or, if rti is 0, to every row that comes out of the node.
+ *
+ * What a row of the table is joined to comes out of the other side of the join,
+ * so the conditions on all that does apply, too; unless that side may be nulls.
  */
 List *
 dc_conditions_on(Node *node, int rti, List *conditions)
@@ -242,8 +245,9 @@ dc_conditions_on(Node *node, int rti, List *conditions)
 		conditions = add_condition(conditions, from->quals);
 		foreach(lc, from->fromlist)
 		{
-			if (rti == 0 || jointree_contains(lfirst(lc), rti))
-				conditions = dc_conditions_on(lfirst(lc), rti, conditions);
+			bool		beside = rti != 0 && !jointree_contains(lfirst(lc), rti);
+
+			conditions = dc_conditions_on(lfirst(lc), beside ? 0 : rti, conditions);
 		}
 		return conditions;
 	}
@@ -274,10 +278,10 @@ dc_conditions_on(Node *node, int rti, List *conditions)
 		if ((!left || !nulls_right) && (!right || !nulls_left))
 			conditions = add_condition(conditions, join->quals);
 
-		if (left && (rti != 0 || !nulls_left))
-			conditions = dc_conditions_on(join->larg, rti, conditions);
-		if (right && (rti != 0 || !nulls_right))
-			conditions = dc_conditions_on(join->rarg, rti, conditions);
+		if ((left && rti != 0) || !nulls_left)
+			conditions = dc_conditions_on(join->larg, left ? rti : 0, conditions);
+		if ((right && rti != 0) || !nulls_right)
+			conditions = dc_conditions_on(join->rarg, right ? rti : 0, conditions);
 		return conditions;
 	}
 }

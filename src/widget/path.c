@@ -113,6 +113,77 @@ dc_path_find_index(Oid relid, AttrNumber attno, Oid type, Oid operator,
 	return found;
 }
 
+/*
+ * Find an index in which the rows can be looked for that refer by a column to
+ * a value of the type.
+ */
+bool
+dc_path_find_referring(Oid relid, AttrNumber attno, Oid type, Oid operator,
+					   Oid collation, DcPathIndex *index)
+{
+	Relation	relation = table_open(relid, AccessShareLock);
+	List	   *indexes = RelationGetIndexList(relation);
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
+											ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index form;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		form = (Form_pg_index) GETSTRUCT(tuple);
+		if (!found && form->indisvalid && !form->indcheckxmin &&
+			form->indkey.values[0] == attno &&
+			heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
+			heap_attisnull(tuple, Anum_pg_index_indexprs, NULL))
+			found = describe_index(lfirst_oid(lc), type, operator, collation,
+								   index);
+		ReleaseSysCache(tuple);
+	}
+	list_free(indexes);
+	table_close(relation, NoLock);
+	return found;
+}
+
+/* Does a row refer to this value?  If that cannot be told: yes. */
+bool
+dc_path_is_referred_to(const DcReference *reference, DcPathIndex *index,
+					   Datum value, Oid type)
+{
+	Relation	relation = try_table_open(reference->relid, AccessShareLock);
+	List	   *indexes;
+	Snapshot	snapshot;
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		referred;
+
+	if (relation == NULL)
+		return true;
+	indexes = RelationGetIndexList(relation);
+	if (!list_member_oid(indexes, index->index) &&
+		!dc_path_find_referring(reference->relid, reference->refers, type,
+								reference->equal, reference->collation, index))
+	{
+		table_close(relation, NoLock);
+		return true;
+	}
+	list_free(indexes);
+
+	ScanKeyEntryInitialize(&key, 0, reference->refers, BTEqualStrategyNumber,
+						   index->subtype, index->collation, index->equal, value);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = systable_beginscan(relation, index->index, true, snapshot, 1, &key);
+	referred = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	/* keep the lock: the index must stay until we have committed */
+	table_close(relation, NoLock);
+	return referred;
+}
+
 /* Begin with a path. */
 void
 dc_path_init(DcPath *path, const DcHop *hops, int nhops)

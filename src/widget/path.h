@@ -39,6 +39,11 @@ typedef enum DcPathEnd
 extern bool dc_path_find_index(Oid relid, AttrNumber attno, Oid type,
 							   Oid operator, Oid collation,
 							   DcPathIndex *index);
+extern bool dc_path_find_referring(Oid relid, AttrNumber attno, Oid type,
+								   Oid operator, Oid collation,
+								   DcPathIndex *index);
+extern bool dc_path_is_referred_to(const DcReference *reference,
+								   DcPathIndex *index, Datum value, Oid type);
 extern void dc_path_init(DcPath *path, const DcHop *hops, int nhops);
 extern DcPathEnd dc_path_follow(DcPath *path, Datum value, Oid type,
 								Datum *tenant);

@@ -47,10 +47,13 @@ key_triggers_fire(Oid relid, Oid constraint)
 	return fire && found >= 2;
 }
 
-/* Does a foreign key guarantee that the row referred to is there? */
+/*
+ * Does a foreign key guarantee that the row referred to is there?  And does it
+ * do so for what the equality calls equal?
+ */
 static bool
 reference_is_enforced(Oid relid, AttrNumber attno, Oid referenced,
-					  AttrNumber referenced_attno)
+					  AttrNumber referenced_attno, const Equality *equality)
 {
 	Relation	relation;
 	bool		enforced = false;
@@ -67,7 +70,10 @@ reference_is_enforced(Oid relid, AttrNumber attno, Oid referenced,
 		HeapTuple	tuple;
 
 		if (key->confrelid != referenced || key->nkeys != 1 ||
-			key->conkey[0] != attno || key->confkey[0] != referenced_attno)
+			key->conkey[0] != attno || key->confkey[0] != referenced_attno ||
+			dc_hash_family_of(key->conpfeqop[0]) != equality->family ||
+			(OidIsValid(equality->collation) &&
+			 !get_collation_isdeterministic(equality->collation)))
 			continue;
 		tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(key->conoid));
 		if (HeapTupleIsValid(tuple))
@@ -199,7 +205,7 @@ longer_routes(List *equalities, List *routes)
 					made->hops[0].collation = equality->collation;
 					made->hops[0].enforced =
 						reference_is_enforced(rte->relid, reached->term.attno,
-											  parent, match->attno);
+											  parent, match->attno, equality);
 					longer = lappend(longer, made);
 				}
 			}
@@ -238,4 +244,107 @@ dc_route_find(Search *search, Level *level, int rti, int max_hops)
 			return route;
 		routes = longer_routes(equalities, routes);
 	}
+}
+
+/*-------------------------------------------------------------------------
+ * New rows that nothing refers to
+ *
+ * A message that is joined to its attachments makes a difference only if it
+ * has some.  Where a foreign key is enforced a new message has none: whoever
+ * attaches something to it, in the same transaction or later, changes the
+ * attachments, and these are watched, too.  There may be some all the same,
+ * left from a time when the key was not enforced, so the trigger looks for them
+ * in an index; the key is what makes that certain while others write.
+ *
+ * But if new attachments made no difference for their part, for something
+ * else must refer to them, and new rows of that made none for want of a
+ * message, then a statement that adds all of them at once would be missed.  So
+ * what must be referred to by what must not go round in a circle.
+ *-------------------------------------------------------------------------
+ */
+
+typedef struct Referred
+{
+	const Level *level;
+	int			varno;
+	int			depth;
+	const struct Referred *by;
+} Referred;
+
+/* Is one side of the equality the row in question, the other a reference to it? */
+static const Term *
+reference_to(const Equality *equality, int side, const Level *level, int rti)
+{
+	const Term *to = &equality->side[side];
+	const Term *from = &equality->side[1 - side];
+	RangeTblEntry *rte;
+	DcPathIndex index;
+
+	if (to->level != level || to->varno != rti || to->attno <= 0 ||
+		from->level == NULL || from->attno <= 0 ||
+		(from->level == level && from->varno == rti))
+		return NULL;
+	rte = rte_of(from);
+	if (!is_plain_table(rte) || !is_plain_table(rte_of(to)) ||
+		!reference_is_enforced(rte->relid, from->attno, rte_of(to)->relid,
+							   to->attno, equality) ||
+		!dc_path_find_index(rte_of(to)->relid, to->attno,
+							get_atttype(rte->relid, from->attno),
+							equality->operator, equality->collation, &index) ||
+		!dc_path_find_referring(rte->relid, from->attno,
+								get_atttype(rte_of(to)->relid, to->attno),
+								equality->operator, equality->collation, &index))
+		return NULL;
+	return from;
+}
+
+/*
+ * Does following the references from a table lead round in a circle?  Those in
+ * subqueries that are searched later may not all be known yet; then they find
+ * the circle.
+ */
+static bool
+references_circle(Search *search, Level *level, int rti, const Referred *by,
+				  DcReference *reference)
+{
+	Referred	here = {.level = level,.varno = rti,.by = by};
+	ListCell   *lc;
+
+	for (; by != NULL; by = by->by)
+	{
+		if ((by->level == level && by->varno == rti) || by->depth > 8)
+			return true;
+		here.depth = Max(here.depth, by->depth + 1);
+	}
+	foreach(lc, dc_equalities_on(search, level, rti))
+	{
+		const Equality *equality = lfirst(lc);
+
+		for (int side = 0; side < 2; side++)
+		{
+			const Term *from = reference_to(equality, side, level, rti);
+
+			if (from == NULL)
+				continue;
+			if (references_circle(search, from->level, from->varno, &here, NULL))
+				return true;
+			if (reference != NULL)
+			{
+				reference->relid = rte_of(from)->relid;
+				reference->equal = equality->operator;
+				reference->collation = equality->collation;
+				reference->referenced = equality->side[side].attno;
+				reference->refers = from->attno;
+			}
+		}
+	}
+	return false;
+}
+
+/* The foreign key by which a row must be referred to, to make a difference. */
+void
+dc_route_reference(Search *search, Level *level, int rti, DcReference *reference)
+{
+	if (references_circle(search, level, rti, NULL, reference))
+		memset(reference, 0, sizeof(*reference));
 }

@@ -245,6 +245,33 @@ add_filter(Load *load, List *conditions, uint64 bit)
 	watched->nfilters++;
 }
 
+static void
+add_reference(Load *load, const DcReference *reference, uint64 bit)
+{
+	DcWatched  *watched = load->watched;
+	DcReferred *referred;
+
+	if (!OidIsValid(reference->relid) || load->map != NULL ||
+		bit == UINT64CONST(1) << (DC_WRITER_MAX_WATCHES - 1))
+		return;
+	for (int i = 0; i < watched->nreferred; i++)
+	{
+		referred = &watched->referred[i];
+		if (memcmp(&referred->reference, reference, sizeof(DcReference)) == 0)
+		{
+			referred->watches |= bit;
+			return;
+		}
+	}
+	watched->referred = one_more(watched->referred, watched->nreferred,
+								 sizeof(DcReferred));
+	referred = &watched->referred[watched->nreferred++];
+	referred->reference = *reference;
+	referred->type = TupleDescAttr(RelationGetDescr(load->source),
+								   reference->referenced - 1)->atttypid;
+	referred->watches = bit;
+}
+
 /* A row of dashcache.source that is about the ancestor. */
 static void
 read_row(HeapTuple tuple, TupleDesc desc, void *arg)
@@ -283,6 +310,7 @@ read_row(HeapTuple tuple, TupleDesc desc, void *arg)
 					add_column(watched, map_column(load, column), bit);
 			}
 			add_filter(load, row.source.filter, bit);
+			add_reference(load, &row.source.reference, bit);
 		}
 	}
 	MemoryContextSwitchTo(old);

@@ -64,6 +64,15 @@ typedef struct DcRowFilter
 	uint64		watches;
 } DcRowFilter;
 
+/* A foreign key, and the watches that need not know of rows it does not refer to. */
+typedef struct DcReferred
+{
+	DcReference reference;
+	DcPathIndex index;
+	Oid			type;			/* of the column referred to */
+	uint64		watches;
+} DcReferred;
+
 /*
  * A source with all its watches, also those of the tables that it is a
  * partition or a child of.  Sets of watches are bit masks; the last bit stands
@@ -82,6 +91,8 @@ typedef struct DcWatched
 								 * most */
 	uint64		any_change;		/* those without a key */
 	uint64		any_column;		/* those that read every column */
+	DcReferred *referred;		/* and to what may make no difference */
+	int			nreferred;
 	DcTenantKey *keys;
 	int			nkeys;
 	DcReadColumn *columns;

@@ -63,6 +63,24 @@ INSERT INTO event_2 (tenant, at, n) VALUES (1, '2026-02-04', 16);
 SELECT tenant, widget, source, reason, same FROM load() WHERE widget <> 'base';
 ROLLBACK;
 SELECT * FROM changed();
+\echo own writes by the parent, for who reads a partition or a child
+BEGIN;
+INSERT INTO event (tenant, at, n) VALUES (1, '2026-02-04', 16);
+SELECT tenant, widget, source, reason, same FROM load() WHERE widget = 'february';
+ROLLBACK;
+BEGIN;
+SELECT dashcache_define('child', 'SELECT count(*) AS n FROM child WHERE tenant = $1', 'children');
+INSERT INTO child VALUES (1, 7, 7);
+COMMIT;
+SELECT data FROM dashcache_fetch(1, 'children');
+BEGIN;
+UPDATE base SET tenant = 2 WHERE n = 7;
+SELECT data, source, reason FROM dashcache_fetch(1, 'children');
+ROLLBACK;
+SELECT data, source, reason, (SELECT count(*) FROM child WHERE tenant = 1) FROM dashcache_fetch(1, 'children');
+SELECT dashcache_drop(dashboard => 'children');
+DELETE FROM child;
+SELECT count(*) FROM load();
 \echo a new partition
 CREATE TABLE event_4 PARTITION OF event FOR VALUES FROM ('2026-04-01') TO ('2026-05-01');
 SELECT * FROM changed();
@@ -106,6 +124,21 @@ TRUNCATE ONLY base;
 SELECT count(*) FROM load();
 TRUNCATE child;
 SELECT * FROM changed();
+
+\echo a foreign table among the partitions
+CREATE EXTENSION file_fdw;
+CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+CREATE FOREIGN TABLE event_away (n int, at date, tenant int) SERVER files OPTIONS (filename '/dev/null');
+SELECT dashcache_define('away', 'SELECT count(*) FROM event WHERE tenant = $1', 'away');
+SELECT source, invalidation, problem FROM dashcache_sources WHERE dashboard = 'away';
+ALTER TABLE event ATTACH PARTITION event_away FOR VALUES FROM ('2026-06-01') TO ('2026-07-01');
+SELECT source, invalidation, problem FROM dashcache_sources WHERE dashboard = 'away';
+SELECT data, source FROM dashcache_fetch(1, 'away');
+ALTER TABLE event DETACH PARTITION event_away;
+DROP EXTENSION file_fdw CASCADE;
+SELECT source, invalidation, problem FROM dashcache_sources WHERE dashboard = 'away';
+SELECT dashcache_drop(dashboard => 'away');
+SELECT count(*) FROM load();
 
 -- the triggers go with those that need them
 SELECT dashcache_drop('event');
