@@ -36,6 +36,7 @@
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -60,7 +61,9 @@ static TimestampTz working_since;
 /* A dashboard to warm, and for whom. */
 typedef struct Part
 {
+	struct Work *work;
 	char	   *dashboard;
+	bool		present;		/* it is there, and the role's */
 	DcAudience	audience;
 } Part;
 
@@ -100,6 +103,17 @@ may_pass(int sqlerrcode)
 }
 
 /*
+ * Obey who ends this process.  Outside a transaction there is nothing to cancel:
+ * to do so would end it, too.
+ */
+void
+dc_task_interrupts(void)
+{
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+}
+
+/*
  * Do something in a transaction of its own.  False if it has failed, with the
  * message in *error, in the current memory context, and in *transient whether
  * it may pass.  What fails is logged once a minute at most: a widget that fails
@@ -112,6 +126,7 @@ dc_task_run(DcTask task, void *arg, char **error, bool *transient)
 	MemoryContext caller = CurrentMemoryContext;
 	volatile bool done = false;
 
+	dc_task_interrupts();
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PG_TRY();
@@ -170,9 +185,9 @@ dc_worker_should_end(void)
  *-------------------------------------------------------------------------
  */
 
-/* Find out which dashboards, and for whom. */
+/* Find out which dashboards. */
 static void
-read_parts(void *arg)
+read_dashboards(void *arg)
 {
 	Work	   *work = arg;
 	MemoryContext old = MemoryContextSwitchTo(work->context);
@@ -182,16 +197,63 @@ read_parts(void *arg)
 
 	foreach(lc, dc_acl_dashboards(name, work->request.role))
 	{
-		DcDashboard *dashboard = lfirst(lc);
 		Part	   *part = palloc0(sizeof(Part));
 
-		part->dashboard = pstrdup(dashboard->name);
-		dc_tenants_audience(dashboard,
-							work->request.one_tenant ? work->request.tenant : NULL,
-							work->request.hour_of_week, &part->audience);
+		part->work = work;
+		part->dashboard = pstrdup(((DcDashboard *) lfirst(lc))->name);
 		work->parts = lappend(work->parts, part);
 	}
 	MemoryContextSwitchTo(old);
+}
+
+/* Find out for whom a dashboard is to be warmed. */
+static void
+read_audience(void *arg)
+{
+	Part	   *part = arg;
+	Work	   *work = part->work;
+	MemoryContext old = MemoryContextSwitchTo(work->context);
+	DcDashboard *dashboard = dc_metacache_dashboard(part->dashboard);
+
+	if (dashboard != NULL && has_privs_of_role(work->request.role, dashboard->owner))
+	{
+		dc_tenants_audience(dashboard,
+							work->request.one_tenant ? work->request.tenant : NULL,
+							work->request.hour_of_week, &part->audience);
+		part->present = true;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Make the list of what the run is about.  A dashboard whose tenants query
+ * fails is left out.  False if there is no list.
+ */
+static bool
+read_parts(Work *work)
+{
+	char	   *error;
+	bool		transient;
+	ListCell   *lc;
+
+	if (!dc_task_run(read_dashboards, work, &error, &transient))
+	{
+		dc_run_set_error(error);
+		return false;
+	}
+	foreach(lc, work->parts)
+	{
+		Part	   *part = lfirst(lc);
+
+		dc_task_interrupts();
+		if (dc_run_is_cancelled())
+			part->present = false;
+		else if (!dc_task_run(read_audience, part, &error, &transient))
+			dc_run_set_error(error);
+		if (!part->present)
+			work->parts = foreach_delete_current(work->parts, lc);
+	}
+	return true;
 }
 
 /* Count what there is to do, and say how it is divided. */
@@ -265,7 +327,7 @@ do_item(WarmItem *item, bool last_try)
 	char	   *error = NULL;
 	bool		transient = false;
 
-	CHECK_FOR_INTERRUPTS();
+	dc_task_interrupts();
 	item->was_current = false;
 	if (dc_task_run(warm_item, item, &error, &transient))
 		dc_run_count(item->was_current ? 0 : 1, item->was_current ? 1 : 0, 0);
@@ -494,10 +556,13 @@ do_again(Work *work)
 	}
 }
 
+/* Who cancels the run does not mean this; an error ends the hold, too. */
 static void
 save_run(void *arg)
 {
+	HOLD_CANCEL_INTERRUPTS();
 	dc_jobs_save_run(arg);
+	RESUME_CANCEL_INTERRUPTS();
 }
 
 /*-------------------------------------------------------------------------
@@ -535,11 +600,15 @@ dc_task_join_run(void (*between) (void))
 							request.dashboard[0] != '\0' ? request.dashboard : "all dashboards");
 		pgstat_report_activity(STATE_RUNNING, activity);
 
-		failed = !dc_task_run(read_parts, &work, &error, &transient) ||
-			(role == DC_RUN_LEADER && !dc_task_run(make_plan, &work, &error, &transient));
+		failed = !read_parts(&work);
+		if (!failed && role == DC_RUN_LEADER &&
+			!dc_task_run(make_plan, &work, &error, &transient))
+		{
+			failed = true;
+			dc_run_set_error(error);
+		}
 		if (failed)
 		{
-			dc_run_set_error(error);
 			memset(&work.plan, 0, sizeof(work.plan));
 			if (role == DC_RUN_LEADER)
 				dc_run_set_plan(&work.plan);

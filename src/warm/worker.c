@@ -234,7 +234,7 @@ dashcache_worker_main(Datum arg)
 		TimestampTz due;
 		uint32		what;
 
-		CHECK_FOR_INTERRUPTS();
+		dc_task_interrupts();
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
