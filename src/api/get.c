@@ -87,6 +87,12 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 		call->dashboard = dc_existing_dashboard(text_to_cstring(name)); /* throws */
 	dc_acl_check_read(call->dashboard);
 
+	call->request.tenant = PG_GETARG_DATUM(ARG_TENANT);
+	if (tenant_type == TEXTOID)
+		call->request.tenant = PointerGetDatum(PG_DETOAST_DATUM_PACKED(call->request.tenant));
+	call->request.tenant_type = tenant_type;
+	dc_acl_check_guard(call->dashboard, call->request.tenant, tenant_type);
+
 	if (!PG_ARGISNULL(ARG_WIDGET))
 		call->widget = dc_existing_widget(call->dashboard,
 										  text_to_cstring(PG_GETARG_TEXT_PP(ARG_WIDGET)));
@@ -105,10 +111,6 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 				 errmsg("params must be a JSON object"),
 				 errhint("For example '{\"days\": 7}'.")));
 
-	call->request.tenant = PG_GETARG_DATUM(ARG_TENANT);
-	if (tenant_type == TEXTOID)
-		call->request.tenant = PointerGetDatum(PG_DETOAST_DATUM_PACKED(call->request.tenant));
-	call->request.tenant_type = tenant_type;
 	call->request.params = PointerGetDatum(params);
 	call->request.refresh = !PG_ARGISNULL(ARG_REFRESH) && PG_GETARG_BOOL(ARG_REFRESH);
 }

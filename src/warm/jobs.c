@@ -59,6 +59,13 @@ typedef struct DueJob
 	TimestampTz next_run;
 } DueJob;
 
+/* A dashboard whose visitors of an hour have been noted. */
+typedef struct Noted
+{
+	const char *dashboard;
+	TimestampTz hour;
+} Noted;
+
 /* A new number for a run. */
 int64
 dc_jobs_next_run_id(void)
@@ -92,6 +99,33 @@ dc_jobs_request(const char *dashboard, const char *tenant, Oid role,
 	return dc_run_request(&request) ? request.id : 0;
 }
 
+/* The hour of the week for which visitors are expected now. */
+int
+dc_jobs_hour_ahead(TimestampTz now)
+{
+	return dc_schedule_hour_of_week(now + AHEAD_US);
+}
+
+/* Note who came in an hour, once, however many jobs want to know. */
+static void
+note_visits(DcDashboard *dashboard, TimestampTz hour, List **all_noted)
+{
+	Noted	   *noted;
+	ListCell   *lc;
+
+	foreach(lc, *all_noted)
+	{
+		noted = lfirst(lc);
+		if (noted->hour == hour && strcmp(noted->dashboard, dashboard->name) == 0)
+			return;
+	}
+	noted = palloc(sizeof(Noted));
+	noted->dashboard = pstrdup(dashboard->name);
+	noted->hour = hour;
+	*all_noted = lappend(*all_noted, noted);
+	dc_visits_save(dashboard, hour);
+}
+
 /* When a job runs after "now". */
 static TimestampTz
 next_run(const DueJob *job, TimestampTz now)
@@ -104,7 +138,7 @@ next_run(const DueJob *job, TimestampTz now)
 
 /* Do what is to be done for a job.  False: try again soon. */
 static bool
-start(const DueJob *job, TimestampTz now)
+start(const DueJob *job, TimestampTz now, List **noted)
 {
 	ListCell   *lc;
 
@@ -114,7 +148,7 @@ start(const DueJob *job, TimestampTz now)
 		if (now - job->next_run < USECS_PER_HOUR / 4)
 		{
 			foreach(lc, dc_acl_dashboards(job->dashboard, job->role))
-				dc_visits_save(lfirst(lc), job->next_run - USECS_PER_HOUR);
+				note_visits(lfirst(lc), job->next_run - USECS_PER_HOUR, noted);
 		}
 		return true;
 	}
@@ -122,7 +156,7 @@ start(const DueJob *job, TimestampTz now)
 		return true;
 	return dc_jobs_request(job->dashboard, job->tenant, job->role, job->id,
 						   job->kind == DC_SCHEDULE_PREDICTIVE ?
-						   dc_schedule_hour_of_week(now + AHEAD_US) : -1) != 0;
+						   dc_jobs_hour_ahead(now) : -1) != 0;
 }
 
 /* The jobs that are due, locked, so that no other worker starts them, too. */
@@ -178,6 +212,7 @@ dc_jobs_due(void)
 	TimestampTz next = DT_NOEND;
 	DcCatalogWork work;
 	List	   *jobs;
+	List	   *noted = NIL;
 	ListCell   *lc;
 	Datum		earliest;
 	bool		isnull;
@@ -191,7 +226,7 @@ dc_jobs_due(void)
 		Datum		values[2];
 
 		values[0] = Int64GetDatum(job->id);
-		values[1] = TimestampTzGetDatum(start(job, now) ? next_run(job, now) :
+		values[1] = TimestampTzGetDatum(start(job, now, &noted) ? next_run(job, now) :
 										now + RETRY_US);
 		dc_catalog_execute("UPDATE dashcache.job SET next_run = $2 WHERE id = $1",
 						   2, types, values, NULL);
@@ -201,6 +236,9 @@ dc_jobs_due(void)
 	earliest = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
 		next = DatumGetTimestampTz(earliest);
+	/* what is due still is locked by somebody: no use in looking all the time */
+	if (next <= now)
+		next = now + RETRY_US;
 	dc_catalog_end(&work);
 	return next;
 }
