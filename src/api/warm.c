@@ -146,7 +146,7 @@ wait_for(int64 run)
 		CHECK_FOR_INTERRUPTS();
 		if (now - told_at >= TELL_EVERY_US && done != told)
 		{
-			ereport(INFO,
+			ereport(NOTICE,
 					(errmsg("run " INT64_FORMAT ": " INT64_FORMAT " of " INT64_FORMAT " entries, " INT64_FORMAT " failed",
 							run, done, progress.planned, progress.failed)));
 			told_at = now;

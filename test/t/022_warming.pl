@@ -242,7 +242,7 @@ $one->start(q{SELECT dashcache_warm('default')});
 wait_for_held_up(2);
 $node->wait_for(q{SELECT now() > started_at + interval '2.2 s' FROM dashcache_progress});
 ok($one->running, 'it goes on');
-like($one->{stderr}, qr/INFO:  run \d+: \d+ of 120 entries, 0 failed/, 'messages while it runs');
+like($one->{stderr}, qr/NOTICE:  run \d+: \d+ of 120 entries, 0 failed/, 'messages while it runs');
 
 # Interrupting it stops it.
 $one->cancel;
