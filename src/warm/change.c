@@ -96,7 +96,7 @@ dc_change_refresh_queued(void)
 
 	while (dc_refresh_queue_pop(MyDatabaseId, &request))
 	{
-		CHECK_FOR_INTERRUPTS();
+		dc_worker_check_interrupts();
 		pgstat_report_activity(STATE_RUNNING, "dashcache: refreshing entries in use");
 		do_refresh(&request);
 	}
@@ -213,7 +213,7 @@ dc_change_refresh_changed(void)
 		qsort(look.stale, look.n, sizeof(Stale), compare_stale);
 	for (int i = 0; i < look.n; i++)
 	{
-		CHECK_FOR_INTERRUPTS();
+		dc_worker_check_interrupts();
 		do_refresh(&look.stale[i].request);
 	}
 	return look.again;

@@ -146,6 +146,20 @@ dc_task_run(DcTask task, void *arg, char **error, bool *transient)
 	return done;
 }
 
+/*
+ * End if this process is to end.  A request to cancel is for what is computed
+ * for a run, and comes after the run's own flag; one that comes between two
+ * tasks has come too late, and must not end the process.
+ */
+void
+dc_worker_check_interrupts(void)
+{
+	HOLD_CANCEL_INTERRUPTS();
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+	RESUME_CANCEL_INTERRUPTS();
+}
+
 /* Note that this process begins to work. */
 void
 dc_worker_begin(void)
@@ -272,7 +286,10 @@ do_item(WarmItem *item, bool last_try)
 	char	   *error = NULL;
 	bool		transient = false;
 
-	CHECK_FOR_INTERRUPTS();
+	/* first the signal, then the flag: so none of the two is missed */
+	dc_worker_check_interrupts();
+	if (dc_run_is_cancelled())
+		return;
 	item->was_current = false;
 	if (dc_task_run(warm_item, item, &error, &transient))
 		dc_run_count(item->was_current ? 0 : 1, item->was_current ? 1 : 0, 0);
@@ -467,6 +484,7 @@ do_set(Work *work, uint32 widget_id)
 			{
 				WarmItem	item = {work, set.dashboard_name, widget_id};
 
+				dc_worker_check_interrupts();
 				if (set.list->n == 0 || dc_run_is_cancelled())
 					continue;
 				if (dc_task_run(compute_set, &set, &error, &transient))
@@ -573,13 +591,20 @@ dc_task_join_run(void (*between) (void))
 
 		if (dc_run_leave(failed, &final))
 		{
-			if (!dc_task_run(save_run, &final, &error, &transient))
+			bool		saved;
+
+			/* also how a run went that was cancelled */
+			HOLD_CANCEL_INTERRUPTS();
+			saved = dc_task_run(save_run, &final, &error, &transient);
+			QueryCancelHoldoffCount = 0;	/* as after an error */
+			if (!saved)
 				ereport(LOG,
 						(errmsg("dashcache could not write down how run " INT64_FORMAT " went: %s",
 								final.id, error)));
 			dc_run_end();
 		}
 		dc_pool_set_run(0);
+		dc_worker_check_interrupts();
 		pgstat_report_activity(STATE_IDLE, NULL);
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(work.context);
