@@ -93,12 +93,27 @@ stop(int code, Datum arg)
 		(void) kill(pids[i], SIGINT);
 }
 
-/* A worker may wait for a lock that we have, and we for the worker. */
+/*
+ * A worker may wait for a lock that we have, and we for the worker: for one of
+ * the run, or, where none can come to it, for all that there are.
+ */
 static void
 check_deadlock(int64 run)
 {
 	int			pids[DC_MAX_WORKERS];
 	int			n = dc_pool_of_run(run, pids, DC_MAX_WORKERS);
+
+	if (n == 0)
+	{
+		n = dc_pool_list(pids, DC_MAX_WORKERS);
+		if (n < dc_workers)
+			return;
+		for (int i = 0; i < n; i++)
+		{
+			if (!dc_flight_blocked_by_me(pids[i]))
+				return;
+		}
+	}
 
 	for (int i = 0; i < n; i++)
 	{
@@ -106,7 +121,7 @@ check_deadlock(int64 run)
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
 					 errmsg("deadlock detected"),
-					 errdetail("Process %d waits for run " INT64_FORMAT "; its worker, process %d, waits for a lock that process %d holds.",
+					 errdetail("Process %d waits for run " INT64_FORMAT "; a worker, process %d, waits for a lock that process %d holds.",
 							   MyProcPid, run, pids[i], MyProcPid),
 					 errhint("Warm before the transaction locks tables, or with wait => false.")));
 	}

@@ -287,6 +287,22 @@ dc_pool_wake_idle(Oid database)
 	return found;
 }
 
+/* The processes of all workers; returns how many. */
+int
+dc_pool_list(int *pids, int capacity)
+{
+	int			n = 0;
+
+	LWLockAcquire(&pool->lock, LW_SHARED);
+	for (int i = 0; i < DC_MAX_WORKERS && n < capacity; i++)
+	{
+		if (pool->workers[i].pid != 0)
+			pids[n++] = pool->workers[i].pid;
+	}
+	LWLockRelease(&pool->lock);
+	return n;
+}
+
 /* The processes that work on a run; returns how many. */
 int
 dc_pool_of_run(int64 run, int *pids, int capacity)

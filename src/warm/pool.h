@@ -27,6 +27,7 @@ extern bool dc_pool_wake_idle(Oid database);
 extern bool dc_pool_ended_clean(pid_t pid);
 extern void dc_pool_set_others_wait(bool wait);
 extern bool dc_pool_others_wait(void);
+extern int	dc_pool_list(int *pids, int capacity);
 extern int	dc_pool_of_run(int64 run, int *pids, int capacity);
 
 extern void dc_pool_ask_to_list(void);

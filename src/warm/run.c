@@ -142,6 +142,8 @@ dc_run_request(const DcRunRequest *request)
 {
 	bool		done = false;
 
+	if (!dc_demand(request->database, 0))
+		return false;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < RUNS && !done; i++)
 	{

@@ -67,22 +67,6 @@ typedef struct Outlook
 	uint32		wants;
 } Outlook;
 
-static List *
-all_dashboards(void)
-{
-	List	   *dashboards = NIL;
-	ListCell   *lc;
-
-	foreach(lc, dc_catalog_dashboards())
-	{
-		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
-
-		if (dashboard != NULL)
-			dashboards = lappend(dashboards, dashboard);
-	}
-	return dashboards;
-}
-
 /* Read what dashboards want, and start the jobs that are due. */
 static void
 make_plan(void *arg)
@@ -95,7 +79,7 @@ make_plan(void *arg)
 	if (!plan->present)
 		return;
 	plan->wants = 0;
-	foreach(lc, all_dashboards())
+	foreach(lc, dc_metacache_dashboards())
 	{
 		DcDashboard *dashboard = lfirst(lc);
 
@@ -117,7 +101,7 @@ save_uses(void *arg)
 {
 	ListCell   *lc;
 
-	foreach(lc, all_dashboards())
+	foreach(lc, dc_metacache_dashboards())
 	{
 		DcDashboard *dashboard = lfirst(lc);
 
@@ -263,7 +247,7 @@ dashcache_worker_main(Datum arg)
 		uint32		what;
 		bool		soon;
 
-		dc_worker_check_interrupts();
+		dc_task_interrupts();
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;

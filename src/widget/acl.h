@@ -10,10 +10,12 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
 #include "widget/metacache.h"
 
 extern void dc_acl_check_read(const DcDashboard *dashboard);
 extern bool dc_acl_is_owner(const DcDashboard *dashboard);
+extern List *dc_acl_dashboards(const char *name, Oid role);
 extern void dc_acl_check_owner(const DcDashboard *dashboard);
 extern void dc_acl_check_source(Oid relid);
 
