@@ -150,7 +150,12 @@ note_end(Oid database, bool clean)
 	backoff->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 												 Min(500L << backoff->failures, MAX_BACKOFF_MS));
 
-	/* whatever it had taken and not done has to be looked for again */
+	/*
+	 * Whatever it had taken and not done has to be looked for again; unless its
+	 * database is no more, which must not get a slot again.
+	 */
+	if (!list_member_oid(known, database))
+		return;
 	(void) dc_demand(database, DC_DEMAND_PLAN | DC_DEMAND_RUNS |
 					 DC_DEMAND_CHANGES | DC_DEMAND_USES | DC_DEMAND_REFRESH);
 }
@@ -202,7 +207,7 @@ list_databases(void)
 		if (!list_member_oid(found, lfirst_oid(lc)))
 		{
 			unvisited = list_delete_oid(unvisited, lfirst_oid(lc));
-			dc_demand_forget(lfirst_oid(lc));
+			dc_demand_forget(lfirst_oid(lc), true);
 			dc_run_forget(lfirst_oid(lc));
 			dc_refresh_queue_forget(lfirst_oid(lc));
 			note_end(lfirst_oid(lc), true);
@@ -325,7 +330,7 @@ serve(void)
 			(void) start_worker(database);
 	}
 
-	n = dc_demand_list(demands, MAX_DEMANDS);
+	n = dc_demand_list(demands, MAX_DEMANDS, now);
 	for (int i = 0; i < n; i++)
 	{
 		if (demands[i].database == latest)
@@ -341,6 +346,7 @@ serve(void)
 		/* whatever else there is to do now, that will be there then */
 		if (demand->due > now)
 			next = Min(next, demand->due);
+		next = Min(next, demand->look_at);
 		if (demand->what == 0 && demand->due > now)
 			continue;
 		if (demand->what == 0)
@@ -352,7 +358,6 @@ serve(void)
 			next = Min(next, backoff->until);
 			continue;
 		}
-
 
 		/*
 		 * One that waits will do; so will one that is just coming up.  What

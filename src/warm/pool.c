@@ -133,6 +133,8 @@ leave(int code, Datum arg)
 	LWLockRelease(&pool->lock);
 	own_worker = NULL;
 	ConditionVariableBroadcast(&pool->ended);
+	/* the postmaster tells only the launcher that has started us */
+	dc_demand_wake_launcher();
 }
 
 /*
@@ -317,11 +319,19 @@ dc_pool_of_run(int64 run, int *pids, int capacity)
 	return n;
 }
 
-/* Tell workers that other databases wait for one of them to end. */
+/* Tell workers whether other databases wait for one of them to end. */
 void
 dc_pool_set_others_wait(bool wait)
 {
-	pg_atomic_write_u32(&pool->others_wait, wait);
+	if ((pg_atomic_exchange_u32(&pool->others_wait, wait) != 0) == wait || !wait)
+		return;
+	LWLockAcquire(&pool->lock, LW_SHARED);
+	for (int i = 0; i < DC_MAX_WORKERS; i++)
+	{
+		if (pool->workers[i].pid != 0 && pool->workers[i].idle)
+			SetLatch(pool->workers[i].latch);
+	}
+	LWLockRelease(&pool->lock);
 }
 
 /* Do other databases wait for a worker to end? */

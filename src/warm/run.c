@@ -318,6 +318,7 @@ dc_run_join(DcRunRequest *request)
 {
 	static bool registered = false;
 	DcRunRole	role = DC_RUN_NONE;
+	bool		more = false;
 
 	Assert(joined == NULL);
 	if (!registered)
@@ -347,9 +348,15 @@ dc_run_join(DcRunRequest *request)
 			run->workers++;
 			*request = run->request;
 			joined = run;
+			more = role == DC_RUN_HELPER && has_tasks_locked(run) &&
+				tasks_of(run) - run->next_task > 1;
 		}
 	}
 	LWLockRelease(&shared->lock);
+
+	/* who has come has taken the demand; there is work for another one, too */
+	if (more)
+		(void) dc_demand(MyDatabaseId, DC_DEMAND_RUNS);
 	return role;
 }
 

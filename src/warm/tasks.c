@@ -109,8 +109,10 @@ may_pass(int sqlerrcode)
 void
 dc_task_interrupts(void)
 {
+	HOLD_CANCEL_INTERRUPTS();
 	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
+	RESUME_CANCEL_INTERRUPTS();
 }
 
 /*
