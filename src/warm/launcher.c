@@ -151,8 +151,8 @@ note_end(Oid database, bool clean)
 												 Min(500L << backoff->failures, MAX_BACKOFF_MS));
 
 	/*
-	 * Whatever it had taken and not done has to be looked for again; unless its
-	 * database is no more, which must not get a slot again.
+	 * Whatever it had taken and not done has to be looked for again; unless
+	 * its database is no more, which must not get a slot again.
 	 */
 	if (!list_member_oid(known, database))
 		return;
