@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "api/arguments.h"
 #include "read/fetch.h"
 #include "widget/acl.h"
 #include "widget/metacache.h"
@@ -83,10 +84,7 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 		call->dashboard = dc_metacache_dashboard(dashboard);
 	}
 	if (call->dashboard == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("dashboard \"%s\" does not exist", text_to_cstring(name)),
-				 errhint("dashcache_define() makes one; the view dashcache_stats lists them.")));
+		call->dashboard = dc_existing_dashboard(text_to_cstring(name)); /* throws */
 	dc_acl_check_read(call->dashboard);
 
 	call->request.tenant = PG_GETARG_DATUM(ARG_TENANT);
@@ -96,17 +94,8 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 	dc_acl_check_guard(call->dashboard, call->request.tenant, tenant_type);
 
 	if (!PG_ARGISNULL(ARG_WIDGET))
-	{
-		char	   *widget = text_to_cstring(PG_GETARG_TEXT_PP(ARG_WIDGET));
-
-		call->widget = dc_metacache_widget(call->dashboard, widget);
-		if (call->widget == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("widget \"%s\" of dashboard \"%s\" does not exist",
-							widget, call->dashboard->name),
-					 errhint("The view dashcache_stats lists the widgets.")));
-	}
+		call->widget = dc_existing_widget(call->dashboard,
+										  text_to_cstring(PG_GETARG_TEXT_PP(ARG_WIDGET)));
 
 	if (PG_ARGISNULL(ARG_PARAMS))
 		ereport(ERROR,

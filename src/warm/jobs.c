@@ -32,7 +32,6 @@
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -100,25 +99,6 @@ dc_jobs_request(const char *dashboard, const char *tenant, Oid role,
 	return dc_run_request(&request) ? request.id : 0;
 }
 
-/* The dashboards of a job, in the catalog's order. */
-static List *
-dashboards_of(const DueJob *job)
-{
-	List	   *all = job->dashboard != NULL ? list_make1(job->dashboard) :
-	dc_catalog_dashboards();
-	List	   *own = NIL;
-	ListCell   *lc;
-
-	foreach(lc, all)
-	{
-		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
-
-		if (dashboard != NULL && has_privs_of_role(job->role, dashboard->owner))
-			own = lappend(own, dashboard);
-	}
-	return own;
-}
-
 /* The hour of the week for which visitors are expected now. */
 int
 dc_jobs_hour_ahead(TimestampTz now)
@@ -167,7 +147,7 @@ start(const DueJob *job, TimestampTz now, List **noted)
 		/* too late, and it is no longer known who came in that hour */
 		if (now - job->next_run < USECS_PER_HOUR / 4)
 		{
-			foreach(lc, dashboards_of(job))
+			foreach(lc, dc_acl_dashboards(job->dashboard, job->role))
 				note_visits(lfirst(lc), job->next_run - USECS_PER_HOUR, noted);
 		}
 		return true;

@@ -16,7 +16,7 @@
 
 #include "warm/uses.h"
 
-#include "read/fetch.h"
+#include "read/tenant.h"
 #include "store/store.h"
 #include "warm/schedule.h"
 #include "widget/catalog.h"

@@ -18,6 +18,8 @@
 
 #include "widget/acl.h"
 
+#include "widget/catalog.h"
+
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -32,6 +34,28 @@ bool
 dc_acl_is_owner(const DcDashboard *dashboard)
 {
 	return has_privs_of_role(GetUserId(), dashboard->owner);
+}
+
+/*
+ * The dashboards whose owner's privileges a role has: all, or, unless "name" is
+ * NULL, that one.
+ */
+List *
+dc_acl_dashboards(const char *name, Oid role)
+{
+	List	   *names = name != NULL ? list_make1(unconstify(char *, name)) :
+	dc_catalog_dashboards();
+	List	   *own = NIL;
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
+
+		if (dashboard != NULL && has_privs_of_role(role, dashboard->owner))
+			own = lappend(own, dashboard);
+	}
+	return own;
 }
 
 /* Throw unless the current user may read the dashboard. */
