@@ -450,6 +450,13 @@ LANGUAGE c STABLE PARALLEL UNSAFE ROWS 10
 AS 'MODULE_PATHNAME', 'dashcache_lost_cron_jobs';
 COMMENT ON FUNCTION dashcache.lost_cron_jobs() IS 'the jobs that pg_cron is to start, and has none for; for dashcache_check()';
 
+CREATE FUNCTION dashcache.start_due(now timestamptz)
+RETURNS timestamptz
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dashcache_start_due';
+COMMENT ON FUNCTION dashcache.start_due(timestamptz) IS
+'starts the jobs that are due at a time, as a worker does at theirs; returns when the next one is';
+
 CREATE FUNCTION dashcache.note_visits(dashboard text, hour timestamptz)
 RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
@@ -905,7 +912,8 @@ REVOKE ALL ON FUNCTION @extschema@.dashcache_reset_stats(), @extschema@.dashcach
 
 REVOKE ALL ON FUNCTION dashcache.setwise(text, text), dashcache.warm_set(text, text, text[], jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes(),
-	dashcache.runs_now(), dashcache.workers(), dashcache.lost_cron_jobs(), dashcache.note_visits(text, timestamptz) FROM PUBLIC;
+	dashcache.runs_now(), dashcache.workers(), dashcache.lost_cron_jobs(), dashcache.note_visits(text, timestamptz),
+	dashcache.start_due(timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes(),
 	dashcache.runs_now(), dashcache.workers() TO pg_monitor;
 GRANT SELECT ON

@@ -45,6 +45,7 @@ PG_FUNCTION_INFO_V1(dashcache_unschedule);
 PG_FUNCTION_INFO_V1(dashcache_run_job);
 PG_FUNCTION_INFO_V1(dashcache_lost_cron_jobs);
 PG_FUNCTION_INFO_V1(dashcache_note_visits);
+PG_FUNCTION_INFO_V1(dashcache_start_due);
 
 /* A row of dashcache.job. */
 typedef struct Job
@@ -467,4 +468,16 @@ dashcache_note_visits(PG_FUNCTION_ARGS)
 
 	dc_visits_save(dc_existing_dashboard(dashboard), PG_GETARG_TIMESTAMPTZ(1));
 	PG_RETURN_VOID();
+}
+
+/*
+ * dashcache.start_due(now): starts the jobs that are due at a time, as a worker
+ * does at theirs; returns when the next one is.
+ */
+Datum
+dashcache_start_due(PG_FUNCTION_ARGS)
+{
+	dc_check_workers();
+	dc_demand_at_commit();
+	PG_RETURN_TIMESTAMPTZ(dc_jobs_due(PG_GETARG_TIMESTAMPTZ(0)));
 }

@@ -202,13 +202,12 @@ read_due(TimestampTz now)
 }
 
 /*
- * Start what is due, in a transaction of the caller's.  Returns when the next
+ * Start what is due at "now", in a transaction of the caller's.  Returns when the next
  * job is; DT_NOEND: there is none.
  */
 TimestampTz
-dc_jobs_due(void)
+dc_jobs_due(TimestampTz now)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
 	DcCatalogWork work;
 	List	   *jobs;

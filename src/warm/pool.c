@@ -126,12 +126,24 @@ is_held_locked(Oid database)
 static void
 leave(int code, Datum arg)
 {
+	Oid			database;
+	bool		held;
+
 	if (own_worker == NULL)
 		return;
+	database = own_worker->database;
 	LWLockAcquire(&pool->lock, LW_EXCLUSIVE);
+	held = is_held_locked(database);
+	/* who is told to go has not failed */
+	if (held)
+		pool->clean[pool->nclean++ % DC_MAX_WORKERS] = MyProcPid;
 	own_worker->pid = 0;
 	LWLockRelease(&pool->lock);
 	own_worker = NULL;
+	/* should the database still be there, what was taken is to be done */
+	if (held)
+		(void) dc_demand(database, DC_DEMAND_PLAN | DC_DEMAND_RUNS |
+						 DC_DEMAND_CHANGES | DC_DEMAND_USES | DC_DEMAND_REFRESH);
 	ConditionVariableBroadcast(&pool->ended);
 	/* the postmaster tells only the launcher that has started us */
 	dc_demand_wake_launcher();

@@ -93,7 +93,7 @@ make_plan(void *arg)
 		}
 	}
 	dc_demand_set_wants(plan->wants);
-	dc_demand_set_due(dc_jobs_due());
+	dc_demand_set_due(dc_jobs_due(GetCurrentTimestamp()));
 }
 
 static void

@@ -103,7 +103,7 @@ is_text_of(const char *value, Datum tenant, Oid tenant_type)
 			*p++ = digits[uuid->data[i] & 15];
 		}
 		*p = '\0';
-		return pg_strcasecmp(value, buffer) == 0;
+		return strcmp(value, buffer) == 0 || pg_strcasecmp(value, buffer) == 0;
 	}
 	Assert(tenant_type == TEXTOID);
 	return strlen(value) == VARSIZE_ANY_EXHDR(DatumGetPointer(tenant)) &&
