@@ -208,7 +208,10 @@ work_due(void)
 	return Min(changes_due, uses_due);
 }
 
-/* Whatever is usual here, a worker is not to be stopped by it. */
+/*
+ * Whatever is usual here, a worker is not to be stopped by it.  A lock_timeout
+ * does not stop it: what fails by that is tried again.
+ */
 static void
 set_up_session(void)
 {
@@ -216,7 +219,6 @@ set_up_session(void)
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
