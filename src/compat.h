@@ -15,11 +15,16 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "nodes/plannodes.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
+#include "utils/acl.h"
 
 #if PG_VERSION_NUM < 150000
 #error "dashcache needs PostgreSQL 15 or later"
@@ -57,6 +62,26 @@ dc_check_select_permissions(Query *query, const char *query_string)
 	ExecCheckPermissions(plan->rtable, plan->permInfos, true);
 #else
 	ExecCheckRTPerms(plan->rtable, true);
+#endif
+}
+
+/* Does the current user own an object of the catalog "class"? */
+static inline bool
+dc_owns(Oid class, Oid object)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(class, object, GetUserId());
+#else
+	switch (class)
+	{
+		case DatabaseRelationId:
+			return pg_database_ownercheck(object, GetUserId());
+		case ExtensionRelationId:
+			return pg_extension_ownercheck(object, GetUserId());
+		case NamespaceRelationId:
+			return pg_namespace_ownercheck(object, GetUserId());
+	}
+	return false;
 #endif
 }
 

@@ -68,6 +68,7 @@ at_subxact(SubXactEvent event, SubTransactionId own, SubTransactionId parent,
 {
 	dc_writer_at_subxact(event);
 	dc_define_at_subxact(event);
+	dc_utility_at_subxact(event);
 }
 
 static void

@@ -121,6 +121,10 @@ convert_tenant(DcRequest *request, DcWidget *widget, bool lenient, Datum *tenant
 {
 	Conversion	conversion = {request, widget};
 
+	/* its type is gone: it has no entries */
+	if (lenient && !OidIsValid(widget->tenant_type.input.fn_oid))
+		return false;
+
 	if (!lenient || request->tenant_type == widget->tenant_type.type)
 		convert(&conversion);
 	else

@@ -102,8 +102,23 @@ static void
 check_deadlock(int64 run)
 {
 	int			pids[DC_MAX_WORKERS];
-	int			n = dc_pool_of_run(run, pids, DC_MAX_WORKERS);
+	int			n = dc_pool_holders(pids, DC_MAX_WORKERS);
 
+	/* who keeps workers out until its transaction ends, and we are in its way */
+	for (int i = 0; i < n; i++)
+	{
+		if (dc_flight_blocked_by_me(pids[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
+					 errmsg("deadlock detected"),
+					 pids[i] == MyProcPid ?
+					 errdetail("This transaction keeps the workers out of the database that run " INT64_FORMAT " waits for.", run) :
+					 errdetail("Process %d waits for run " INT64_FORMAT "; process %d keeps workers out of the database, and waits for process %d.",
+							   MyProcPid, run, pids[i], MyProcPid),
+					 errhint("Warm in a transaction of its own.")));
+	}
+
+	n = dc_pool_of_run(run, pids, DC_MAX_WORKERS);
 	if (n == 0)
 	{
 		n = dc_pool_list(pids, DC_MAX_WORKERS);

@@ -79,6 +79,17 @@ dc_own_wrote(uint32 stamp, uint64 push)
 	own->push = push;
 }
 
+/*
+ * This session has committed a prepared transaction, which another one may have
+ * prepared: what it has written is not known, but that it is seen by a snapshot
+ * that is later than this moment.
+ */
+void
+dc_own_committed_prepared(void)
+{
+	forgotten = Max(forgotten, dc_xid_next());
+}
+
 /* Has an answer with this proof seen all that this session has written to it? */
 bool
 dc_own_seen(const DcProof *proof)

@@ -14,6 +14,7 @@
 #include "consistency/validity.h"
 
 extern void dc_own_wrote(uint32 stamp, uint64 push);
+extern void dc_own_committed_prepared(void);
 extern bool dc_own_seen(const DcProof *proof);
 extern void dc_own_at_xact(XactEvent event);
 

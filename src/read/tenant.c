@@ -31,6 +31,7 @@ dc_tenant_convert(const DcRequest *request, DcWidget *widget)
 {
 	DcTenantType *type = &widget->tenant_type;
 	ErrorContextCallback callback;
+	DcAsOwner	as_owner;
 	char	   *literal;
 	Datum		converted;
 
@@ -51,7 +52,21 @@ dc_tenant_convert(const DcRequest *request, DcWidget *widget)
 			literal = TextDatumGetCString(request->tenant);
 			break;
 	}
+	if (!OidIsValid(type->input.fn_oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the type of the tenant no longer exists"),
+				 errhint("Define the widget again, or drop it.")));
+
+	/*
+	 * The functions that a domain's CHECK calls are whoever's that made it:
+	 * they must not run as a superuser who asks, or as a worker.
+	 */
+	if (type->calls_others)
+		dc_owner_begin(&as_owner, widget->owner, &widget->settings);
 	converted = InputFunctionCall(&type->input, literal, type->ioparam, -1);
+	if (type->calls_others)
+		dc_owner_end(&as_owner);
 	error_context_stack = callback.previous;
 	return converted;
 }

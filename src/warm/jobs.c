@@ -272,7 +272,11 @@ dc_jobs_save_run(const DcRunProgress *run)
 					   "  planned, warmed, already_current, failed, last_error)"
 					   " VALUES ($1, $2, $3, $4, clock_timestamp(), $5, $6, $7, $8, $9)",
 					   9, types, values, nulls);
-	dc_catalog_execute("DELETE FROM dashcache.run WHERE id <= $1 - " CppAsString2(MAX_RUNS),
-					   1, types, values, NULL);
+	/* not all numbers are given to a run; and a job's last one is kept */
+	dc_catalog_execute("DELETE FROM dashcache.run r WHERE r.id <="
+					   "  (SELECT n.id FROM dashcache.run n ORDER BY n.id DESC OFFSET " CppAsString2(MAX_RUNS) " LIMIT 1)"
+					   " AND (EXISTS (SELECT FROM dashcache.run n WHERE n.job = r.job AND n.id > r.id)"
+					   "  OR r.job IS NULL OR NOT EXISTS (SELECT FROM dashcache.job j WHERE j.id = r.job))",
+					   0, NULL, NULL, NULL);
 	dc_catalog_end(&work);
 }

@@ -25,6 +25,7 @@
 #include "guc.h"
 #include "preload.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "port/atomics.h"
@@ -78,6 +79,9 @@ static DcSharedPool *pool = NULL;
 /* This process's own, if it is a worker or has a hold. */
 static DcSharedWorker *own_worker = NULL;
 static DcSharedHold *own_hold = NULL;
+
+/* The nesting level of the transaction that has taken it. */
+static int	own_hold_level = 0;
 
 /* How many bytes of shared memory this takes. */
 Size
@@ -315,7 +319,7 @@ dc_pool_list(int *pids, int capacity)
 	return n;
 }
 
-/* The processes that work on a run; returns how many. */
+/* The processes that work on a run of this database; returns how many. */
 int
 dc_pool_of_run(int64 run, int *pids, int capacity)
 {
@@ -324,7 +328,8 @@ dc_pool_of_run(int64 run, int *pids, int capacity)
 	LWLockAcquire(&pool->lock, LW_SHARED);
 	for (int i = 0; i < DC_MAX_WORKERS && n < capacity; i++)
 	{
-		if (pool->workers[i].pid != 0 && pool->workers[i].run == run)
+		if (pool->workers[i].pid != 0 && pool->workers[i].run == run &&
+			pool->workers[i].database == MyDatabaseId)
 			pids[n++] = pool->workers[i].pid;
 	}
 	LWLockRelease(&pool->lock);
@@ -434,6 +439,7 @@ dc_pool_hold(Oid database)
 			own_hold = &pool->holds[i];
 			own_hold->pid = MyProcPid;
 			own_hold->database = database;
+			own_hold_level = GetCurrentTransactionNestLevel();
 		}
 	}
 	LWLockRelease(&pool->lock);
@@ -456,6 +462,36 @@ dc_pool_release(void)
 	LWLockRelease(&pool->lock);
 	own_hold = NULL;
 	dc_demand_wake_launcher();
+}
+
+/* A hold ends with its subtransaction, if that fails.  Throws nothing. */
+void
+dc_pool_subxact_ends(bool commit)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (own_hold == NULL || own_hold_level < level)
+		return;
+	if (commit)
+		own_hold_level = level - 1;
+	else
+		dc_pool_release();
+}
+
+/* The processes that keep workers out of this database; returns how many. */
+int
+dc_pool_holders(int *pids, int capacity)
+{
+	int			n = 0;
+
+	LWLockAcquire(&pool->lock, LW_SHARED);
+	for (int i = 0; i < HOLDS && n < capacity; i++)
+	{
+		if (pool->holds[i].pid != 0 && pool->holds[i].database == MyDatabaseId)
+			pids[n++] = pool->holds[i].pid;
+	}
+	LWLockRelease(&pool->lock);
+	return n;
 }
 
 /* Are workers kept out of a database? */

@@ -36,6 +36,8 @@ extern bool dc_pool_is_first_list(void);
 
 extern void dc_pool_hold(Oid database);
 extern void dc_pool_release(void);
+extern void dc_pool_subxact_ends(bool commit);
+extern int	dc_pool_holders(int *pids, int capacity);
 extern bool dc_pool_is_held(Oid database);
 
 #endif							/* DASHCACHE_POOL_H */

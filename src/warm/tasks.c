@@ -35,6 +35,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -159,6 +160,8 @@ dc_task_run(DcTask task, void *arg, char **error, bool *transient)
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
+	/* a query may have taken some for the session */
+	LockReleaseSession(USER_LOCKMETHOD);
 	MemoryContextSwitchTo(caller);
 	pgstat_report_stat(false);
 	return done;

@@ -77,7 +77,7 @@ collect_use(const DcSharedEntry *entry, void *arg)
 		const DcWidget *widget = &collect->dashboard->widgets[i];
 		Use		   *use;
 
-		if (widget->id != entry->widget || widget->version != entry->version)
+		if (widget->broken || widget->id != entry->widget || widget->version != entry->version)
 			continue;
 		use = palloc0(sizeof(Use));
 		use->widget = widget;

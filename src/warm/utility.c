@@ -18,23 +18,53 @@
 
 #include "warm/utility.h"
 
+#include "compat.h"
+#include "consistency/own.h"
 #include "demand.h"
 #include "preload.h"
 #include "warm/pool.h"
 
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 /* Does this transaction make databases, or drop them? */
 static bool list_at_end = false;
 
-/* The database that a command wants for itself; InvalidOid: none. */
+/* May the current user have a database for himself, to do this with it? */
+static bool
+may_want(Oid database, bool copy)
+{
+	HeapTuple	tuple;
+	bool		template;
+
+	if (dc_owns(DatabaseRelationId, database))
+		return true;
+	if (!copy || !have_createdb_privilege())
+		return false;
+	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+	ReleaseSysCache(tuple);
+	return template;
+}
+
+/*
+ * The database that a command wants for itself; InvalidOid: none, or the command
+ * is going to be refused.
+ */
 static Oid
 wanted_database(Node *statement)
 {
 	const char *name = NULL;
 	ListCell   *lc;
+	Oid			database;
 
 	switch (nodeTag(statement))
 	{
@@ -56,35 +86,55 @@ wanted_database(Node *statement)
 				name = ((RenameStmt *) statement)->subname;
 			break;
 		case T_AlterDatabaseStmt:
-			/* only SET TABLESPACE needs it, the rest are quick */
-			name = ((AlterDatabaseStmt *) statement)->dbname;
+			foreach(lc, ((AlterDatabaseStmt *) statement)->options)
+			{
+				if (strcmp(((DefElem *) lfirst(lc))->defname, "tablespace") == 0)
+					name = ((AlterDatabaseStmt *) statement)->dbname;
+			}
 			break;
 		default:
 			break;
 	}
-	return name == NULL ? InvalidOid : get_database_oid(name, true);
+	database = name == NULL ? InvalidOid : get_database_oid(name, true);
+	return OidIsValid(database) && may_want(database, IsA(statement, CreatedbStmt)) ?
+		database : InvalidOid;
 }
 
-/* Does a command drop our extension, or might it? */
+/*
+ * Does a command drop our extension, or might it?  Not if it is going to be
+ * refused.
+ */
 static bool
 drops_extension(Node *statement)
 {
+	DropStmt   *drop = (DropStmt *) statement;
+	Oid			extension;
+	bool		owner;
 	ListCell   *lc;
 
-	if (IsA(statement, DropOwnedStmt))
-		return true;
-	if (!IsA(statement, DropStmt))
+	if (!IsA(statement, DropOwnedStmt) && !IsA(statement, DropStmt))
 		return false;
-	if (((DropStmt *) statement)->removeType == OBJECT_EXTENSION)
+	extension = get_extension_oid("dashcache", true);
+	if (!OidIsValid(extension))
+		return false;
+	owner = dc_owns(ExtensionRelationId, extension);
+	if (IsA(statement, DropOwnedStmt))
+		return owner;
+	foreach(lc, drop->objects)
 	{
-		foreach(lc, ((DropStmt *) statement)->objects)
-		{
-			if (strcmp(strVal(lfirst(lc)), "dashcache") == 0)
-				return true;
-		}
+		Oid			schema;
+
+		if (drop->removeType == OBJECT_EXTENSION &&
+			strcmp(strVal(lfirst(lc)), "dashcache") == 0)
+			return owner;
+		if (drop->removeType != OBJECT_SCHEMA || drop->behavior != DROP_CASCADE)
+			continue;
+		schema = get_namespace_oid(strVal(lfirst(lc)), true);
+		if (OidIsValid(schema) && dc_owns(NamespaceRelationId, schema) &&
+			OidIsValid(get_relname_relid("dashcache_status", schema)))
+			return true;
 	}
-	return ((DropStmt *) statement)->removeType == OBJECT_SCHEMA &&
-		((DropStmt *) statement)->behavior == DROP_CASCADE;
+	return false;
 }
 
 /*
@@ -118,6 +168,7 @@ dc_utility_begins(Node *statement)
 void
 dc_utility_ends(void)
 {
+	dc_own_committed_prepared();
 	dc_demand_changes();
 }
 
@@ -134,4 +185,14 @@ dc_utility_at_xact(XactEvent event)
 		list_at_end = false;
 		dc_pool_ask_to_list();
 	}
+}
+
+/* The end of a subtransaction; nothing may be thrown. */
+void
+dc_utility_at_subxact(SubXactEvent event)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		dc_pool_subxact_ends(false);
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		dc_pool_subxact_ends(true);
 }

@@ -16,5 +16,6 @@
 extern bool dc_utility_begins(Node *statement);
 extern void dc_utility_ends(void);
 extern void dc_utility_at_xact(XactEvent event);
+extern void dc_utility_at_subxact(SubXactEvent event);
 
 #endif							/* DASHCACHE_UTILITY_H */

@@ -34,6 +34,7 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 /* An element of "dashboards". */
 typedef struct DashboardSlot
@@ -250,8 +251,16 @@ read_tenant_type(DcTenantType *type, Oid oid, MemoryContext context)
 {
 	Oid			function;
 	bool		varlena;
+	char		kind;
 
 	type->type = oid;
+	/* the type may be gone, and the widget broken by that */
+	if (!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(oid)))
+		return;
+	kind = get_typtype(oid);
+	type->calls_others = kind == TYPTYPE_DOMAIN || kind == TYPTYPE_COMPOSITE ||
+		kind == TYPTYPE_RANGE || kind == TYPTYPE_MULTIRANGE ||
+		OidIsValid(get_element_type(oid));
 	get_typlenbyval(oid, &type->len, &type->byval);
 	getTypeInputInfo(oid, &function, &type->ioparam);
 	fmgr_info_cxt(function, &type->input, context);
@@ -327,7 +336,8 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	read_tenant_type(&widget->tenant_type,
 					 DatumGetObjectId(value[DC_WIDGET_TENANT_TYPE]),
 					 load->context);
-	widget->tenant_type.by_equality = !null[DC_WIDGET_TENANT_EQUAL];
+	widget->tenant_type.by_equality = !null[DC_WIDGET_TENANT_EQUAL] &&
+		OidIsValid(widget->tenant_type.input.fn_oid);
 	if (widget->tenant_type.by_equality)
 	{
 		fmgr_info_cxt(DatumGetObjectId(value[DC_WIDGET_TENANT_EQUAL]),
@@ -339,7 +349,8 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	}
 	widget->uses_params = DatumGetBool(value[DC_WIDGET_USES_PARAMS]);
 	widget->uses_clock = DatumGetBool(value[DC_WIDGET_USES_CLOCK]);
-	widget->broken = !null[DC_WIDGET_PROBLEM];
+	widget->broken = !null[DC_WIDGET_PROBLEM] ||
+		!OidIsValid(widget->tenant_type.input.fn_oid);
 	widget->untracked = DatumGetBool(value[DC_WIDGET_READS_UNSEEN]);
 	if (dc_preloaded)
 		widget->stats = dc_stats_get(MyDatabaseId, widget->id);
@@ -370,7 +381,7 @@ read_source(HeapTuple tuple, TupleDesc desc, void *arg)
 		watch->inherits = get_rel_relispartition(watch->relid) ||
 			has_superclass(watch->relid);
 		watch->keyed = row.source.invalidation == DC_INVALIDATION_ROW;
-		if (watch->keyed)
+		if (watch->keyed && !widget->broken)
 			fmgr_info_cxt(row.source.tenant_hash, &watch->tenant_hash,
 						  load->context);
 		watch->collation = row.source.collation;

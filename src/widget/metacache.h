@@ -46,6 +46,7 @@ typedef struct DcTenantType
 	Oid			ioparam;
 	FmgrInfo	input;
 	FmgrInfo	output;
+	bool		calls_others;	/* its input may call functions of its owner's */
 
 	/* for tenants that may be equal without being the same bytes */
 	bool		by_equality;

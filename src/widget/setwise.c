@@ -446,8 +446,9 @@ result_reason(DcSetwise *setwise)
 		if (key == NULL)
 			continue;
 		found = true;
-		/* another's "=" may call equal what is not the same */
-		if (((OpExpr *) lfirst(lc))->opno < FirstNormalObjectId)
+		/* another's "=", or collation, may call equal what is not the same */
+		if (((OpExpr *) lfirst(lc))->opno < FirstNormalObjectId &&
+			((OpExpr *) lfirst(lc))->inputcollid == exprCollation(key))
 			keys = lappend(keys, key);
 	}
 	if (taken < uses.here)

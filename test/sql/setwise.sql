@@ -180,6 +180,8 @@ CALL try('SELECT took, count(*) FROM conversations WHERE company_id = $1 GROUP B
 CALL try('SELECT ci, count(*) FROM conversations WHERE company_id = $1 GROUP BY ci ORDER BY ci');
 CALL try('SELECT nc, count(*) FROM conversations WHERE company_id = $1 GROUP BY nc ORDER BY nc');
 CALL try('SELECT tags, count(*) FROM conversations WHERE company_id = $1 GROUP BY tags ORDER BY tags');
+CREATE DOMAIN nocase_tenant AS text COLLATE nocase;
+CALL try('SELECT status, count(*) FROM conversations WHERE status = $1::nocase_tenant GROUP BY status', '{OPEN,open}');
 CALL try('SELECT status, count(*) FROM conversations WHERE company_id = $1 GROUP BY status');
 CALL try('SELECT status, count(*) FROM conversations WHERE company_id = $1 GROUP BY status ORDER BY count(*) DESC');
 CALL try('SELECT status, lvl, count(*) FROM conversations WHERE company_id = $1 GROUP BY status, lvl ORDER BY status');

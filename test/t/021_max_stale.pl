@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_node('main', conf => "log_min_messages = debug1\ndashcache.refresh_ahead = 0.000001\ndashcache.workers = 0");
-my ($one, $two) = ($node->session, $node->session);
+my ($one, $two, $three) = map { $node->session } 1 .. 3;
 
 $node->sql(q{
 	CREATE TABLE t (company_id bigint, x int);
@@ -79,9 +79,10 @@ foreach my $by ($one, $two)
 	$one->query("BEGIN; INSERT INTO t VALUES (1, 1); PREPARE TRANSACTION 'p'");
 	is($one->query(fetch()), qq({"sum":$sum}|cache|), 'a prepared change is not visible');
 	$by->query("COMMIT PREPARED 'p'");
-	is($two->query(fetch()), qq({"sum":$sum}|stale|changed), 'others may get the last answer');
+	is($three->query(fetch()), qq({"sum":$sum}|stale|changed), 'others may get the last answer');
 	$sum++;
-	is($one->query(fetch()), qq({"sum":$sum}|database|changed), 'who has prepared it does not');
+	is($by->query(fetch()), qq({"sum":$sum}|database|changed), 'who has committed it does not');
+	is($one->query(fetch()), qq({"sum":$sum}|cache|), 'nor does who has prepared it');
 }
 
 # More tenants than a session remembers.

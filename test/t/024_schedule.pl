@@ -164,10 +164,15 @@ pass('it is well again');
 $node->sql(q{
 	SELECT setval('dashcache.run_id', 100000);
 	INSERT INTO dashcache.run SELECT i, NULL, 'fake', now(), now(), 0, 0, 0, 0, NULL FROM generate_series(95001, 99999) i;
+	-- numbers that were given to no run
+	SELECT setval('dashcache.run_id', 105000);
 });
+my $kept = schedule("'1 year', 'board'");
+$node->sql("INSERT INTO dashcache.run VALUES (20000, $kept, 'board', now(), now(), 0, 0, 0, 0, NULL)");
 $node->sql("SELECT dashcache_warm('board')");
-cmp_ok($node->sql('SELECT count(*) FROM dashcache.run'), '<=', 1000, 'no more than 1000 runs are remembered');
+cmp_ok($node->sql('SELECT count(*) FROM dashcache.run'), '<', 1010, 'no more than 1000 runs are remembered');
 cmp_ok($node->sql("SELECT count(*) FROM dashcache_runs WHERE dashboard = 'fake'"), '>', 900, 'the latest');
+is($node->sql("SELECT last_status FROM dashcache_jobs WHERE job = $kept"), 'succeeded', 'and the last run of each job');
 
 # Another database, with jobs of its own; and they end with it.
 $node->sql('CREATE DATABASE other');
