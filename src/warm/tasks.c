@@ -85,7 +85,8 @@ typedef struct WarmItem
 	uint32		widget;
 	const char *tenant;
 	Datum		params;
-	bool		was_current;
+	DcWarmth	warmth;
+	const char *reason;			/* why it was not stored */
 } WarmItem;
 
 /*-------------------------------------------------------------------------
@@ -283,6 +284,10 @@ make_plan(void *arg)
 
 			int			most = 0;
 
+			/* there is nothing to be kept of these */
+			if (widget->never_cached || widget->broken)
+				continue;
+
 			for (int v = 0; (tenants = dc_tenants_of_widget(&part->audience, widget, v, &params)) != NULL; v++)
 			{
 				plan->planned += tenants->n;
@@ -313,12 +318,13 @@ warm_item(void *arg)
 	dc_metacache_widget_by_id(dashboard, item->widget);
 	DcRequest	request = {0};
 
+	item->warmth = DC_WARM_ALREADY;
 	if (widget == NULL)
 		return;
 	request.tenant = CStringGetTextDatum(item->tenant);
 	request.tenant_type = TEXTOID;
 	request.params = item->params;
-	item->was_current = !dc_background_warm(dashboard, widget, &request);
+	item->warmth = dc_background_warm(dashboard, widget, &request, &item->reason);
 }
 
 /* Compute one entry, and count it. */
@@ -330,9 +336,13 @@ do_item(WarmItem *item, bool last_try)
 	bool		transient = false;
 
 	dc_task_interrupts();
-	item->was_current = false;
 	if (dc_task_run(warm_item, item, &error, &transient))
-		dc_run_count(item->was_current ? 0 : 1, item->was_current ? 1 : 0, 0);
+	{
+		dc_run_count(item->warmth == DC_WARM_NOW, item->warmth == DC_WARM_ALREADY,
+					 item->warmth == DC_WARM_NOT_STORED);
+		if (item->warmth == DC_WARM_NOT_STORED)
+			dc_run_set_error(psprintf("an answer was not stored: %s", item->reason));
+	}
 	else if (transient && !last_try && !dc_run_is_cancelled())
 	{
 		MemoryContext old = MemoryContextSwitchTo(work->context);
@@ -416,7 +426,8 @@ do_chunk(Work *work, int chunk)
 			const DcTenantList *tenants;
 			WarmItem	item = {work, part->dashboard, widget->id};
 
-			if (in_plan(&work->plan, widget->id))
+			if (widget->never_cached || widget->broken ||
+				in_plan(&work->plan, widget->id))
 				continue;
 			for (int v = 0; (tenants = dc_tenants_of_widget(&part->audience, widget, v, &item.params)) != NULL; v++)
 			{
@@ -447,6 +458,7 @@ typedef struct Set
 	Datum	   *tenants;		/* those that need it */
 	int			ntenants;
 	int			stored;
+	const char *reason;			/* why some were not */
 	MemoryContext context;
 } Set;
 
@@ -456,10 +468,14 @@ store_one(int tenant, const char *payload, Size len,
 {
 	Set		   *set = arg;
 	MemoryContext old = MemoryContextSwitchTo(set->context);
+	const char *reason;
 
-	(void) dc_background_store(set->dashboard, set->widget, set->tenants[tenant],
-							   set->params, payload, len, computed);
-	set->stored++;
+	reason = dc_background_store(set->dashboard, set->widget, set->tenants[tenant],
+								 set->params, payload, len, computed);
+	if (reason == NULL)
+		set->stored++;
+	else
+		set->reason = reason;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(set->context);
 }
@@ -526,7 +542,10 @@ do_set(Work *work, uint32 widget_id)
 					continue;
 				if (dc_task_run(compute_set, &set, &error, &transient))
 				{
-					dc_run_count(set.stored, set.list->n - set.stored, 0);
+					dc_run_count(set.stored, set.list->n - set.ntenants,
+								 set.ntenants - set.stored);
+					if (set.stored < set.ntenants)
+						dc_run_set_error(psprintf("an answer was not stored: %s", set.reason));
 					continue;
 				}
 				item.params = set.params;
