@@ -4,9 +4,13 @@
  *		Commands that workers must not stand in the way of.
  *
  * DROP DATABASE and its like want the database for themselves, and DROP
- * EXTENSION wants our tables.  They keep the workers out (pool.c) while they
- * run; DROP EXTENSION until its transaction has ended, since a worker that came
- * in between would hold the locks that it needs at its end.
+ * EXTENSION wants our tables.  They keep the workers out (pool.c) until their
+ * transaction has ended: a worker that came before would wait for it, or find a
+ * database that is gone, or hold the locks that DROP EXTENSION needs at its end.
+ * Only from then on, too, do others see which databases there are.
+ *
+ * Whoever may not do such a thing is told so by the server, and no worker has to
+ * go for him.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,16 +18,21 @@
 
 #include "warm/utility.h"
 
+#include "compat.h"
 #include "demand.h"
 #include "preload.h"
 #include "warm/pool.h"
 
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 
-/* Is there a hold that ends with the transaction? */
-static bool hold_until_end = false;
+/* Is there a hold, which ends with the transaction? */
+static bool hold = false;
+
+/* Does it change which databases there are? */
+static bool changes_databases = false;
 
 /* The database that a command wants for itself; InvalidOid: none. */
 static Oid
@@ -84,8 +93,8 @@ drops_extension(Node *statement)
 }
 
 /*
- * A utility command begins.  True if dc_utility_ends() is to be called, even if
- * it fails.
+ * A utility command begins.  True if dc_utility_ends() is to be called after it,
+ * even if it fails.
  */
 bool
 dc_utility_begins(Node *statement)
@@ -98,40 +107,45 @@ dc_utility_begins(Node *statement)
 		return ((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
 	if (drops_extension(statement))
 	{
-		hold_until_end = true;
-		dc_pool_hold(MyDatabaseId);
+		Oid			extension = get_extension_oid("dashcache", true);
+
+		if (OidIsValid(extension) && dc_extension_ownercheck(extension, GetUserId()))
+		{
+			hold = true;
+			dc_pool_hold(MyDatabaseId);
+		}
 		return false;
 	}
 	database = wanted_database(statement);
-	if (!OidIsValid(database))
-		return false;
-	dc_pool_hold(database);
-	return true;
-}
-
-/* A utility command has ended, or failed. */
-void
-dc_utility_ends(Node *statement)
-{
-	if (IsA(statement, TransactionStmt))
+	if (OidIsValid(database))
 	{
-		/* nobody here knows what it has changed */
-		dc_demand_changes();
-		return;
+		changes_databases = true;
+		if (dc_database_ownercheck(database, GetUserId()))
+		{
+			hold = true;
+			dc_pool_hold(database);
+		}
 	}
-	dc_pool_release();
-	dc_pool_ask_to_list();
+	return false;
 }
 
-/* The transaction of DROP EXTENSION has ended. */
+/* COMMIT PREPARED has ended, or failed: nobody here knows what it has changed. */
+void
+dc_utility_ends(void)
+{
+	dc_demand_changes();
+}
+
+/* The end of a transaction; nothing may be thrown. */
 void
 dc_utility_at_xact(XactEvent event)
 {
-	if (hold_until_end &&
-		(event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
-		 event == XACT_EVENT_PREPARE))
-	{
-		hold_until_end = false;
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
+		return;
+	if (hold)
 		dc_pool_release();
-	}
+	if (changes_databases)
+		dc_pool_ask_to_list();
+	hold = changes_databases = false;
 }
