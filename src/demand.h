@@ -22,6 +22,10 @@
 #define DC_DEMAND_RUNS		0x10	/* a run waits for a worker */
 #define DC_DEMAND_USES		0x20	/* what is in use has changed */
 
+/* All that a worker may have taken and not done when it ends. */
+#define DC_DEMAND_ALL		(DC_DEMAND_PLAN | DC_DEMAND_REFRESH | DC_DEMAND_CHANGES | \
+							 DC_DEMAND_RUNS | DC_DEMAND_USES)
+
 /* What a database's dashboards want to be told; set by a worker. */
 #define DC_WANTS_CHANGES	0x01	/* one is warmed on change */
 #define DC_WANTS_USES		0x02	/* one is warmed on start */

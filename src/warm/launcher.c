@@ -59,12 +59,16 @@
 /* The longest that a database waits whose workers fail. */
 #define MAX_BACKOFF_MS 300000
 
+/* Who has worked for so long did not fail to: what came before is forgotten. */
+#define GOOD_LIFE_MS 60000
+
 /* A worker that was started and has not been seen to end. */
 typedef struct Started
 {
 	BackgroundWorkerHandle *handle;
 	Oid			database;
 	pid_t		pid;			/* 0: not known yet */
+	TimestampTz since;
 } Started;
 
 /* A database whose workers fail. */
@@ -151,8 +155,7 @@ note_end(Oid database, bool clean)
 												 Min(500L << backoff->failures, MAX_BACKOFF_MS));
 
 	/* whatever it had taken and not done has to be looked for again */
-	(void) dc_demand(database, DC_DEMAND_PLAN | DC_DEMAND_RUNS |
-					 DC_DEMAND_CHANGES | DC_DEMAND_USES | DC_DEMAND_REFRESH);
+	(void) dc_demand(database, DC_DEMAND_ALL);
 }
 
 /*
@@ -228,6 +231,8 @@ look_at_started(void)
 			case BGWH_NOT_YET_STARTED:
 				break;
 			default:
+				if (TimestampDifferenceExceeds(started[i].since, GetCurrentTimestamp(), GOOD_LIFE_MS))
+					note_end(started[i].database, true);
 				note_end(started[i].database,
 						 started[i].pid != 0 && dc_pool_ended_clean(started[i].pid));
 				pfree(started[i].handle);
@@ -274,6 +279,7 @@ start_worker(Oid database)
 	started[nstarted].handle = handle;
 	started[nstarted].database = database;
 	started[nstarted].pid = 0;
+	started[nstarted].since = GetCurrentTimestamp();
 	nstarted++;
 	latest = database;
 	return true;
@@ -312,7 +318,7 @@ serve(void)
 	TimestampTz next = DT_NOEND;
 	int			n;
 	int			first = 0;
-	bool		others_wait = false;
+	DcWait		others_wait;
 
 	/* databases that nobody has looked at yet ask for that */
 	while (unvisited != NIL && is_room())
@@ -324,6 +330,8 @@ serve(void)
 			!dc_pool_is_held(database) && workers_of(database) == 0)
 			(void) start_worker(database);
 	}
+
+	others_wait = unvisited != NIL ? DC_WAIT_FOR_SHARE : DC_WAIT_NONE;
 
 	n = dc_demand_list(demands, MAX_DEMANDS);
 	for (int i = 0; i < n; i++)
@@ -337,6 +345,7 @@ serve(void)
 		Backoff    *backoff = backoff_of(demand->database);
 		int			running = workers_of(demand->database);
 		int			useful;
+		bool		woken;
 
 		/* whatever else there is to do now, that will be there then */
 		if (demand->due > now)
@@ -347,20 +356,19 @@ serve(void)
 			(void) dc_demand(demand->database, DC_DEMAND_PLAN);
 		if (dc_pool_is_held(demand->database))
 			continue;			/* its release wakes us */
-		if (backoff != NULL && backoff->until > now)
-		{
-			next = Min(next, backoff->until);
-			continue;
-		}
-
 
 		/*
 		 * One that waits will do; so will one that is just coming up.  What
 		 * nobody takes, because those that are there are busy, is for one
 		 * more.
 		 */
-		if (dc_pool_wake_idle(demand->database) ||
-			dc_pool_ready(demand->database) < running)
+		woken = dc_pool_wake_idle(demand->database);
+		if (backoff != NULL && backoff->until > now)
+		{
+			next = Min(next, backoff->until);
+			continue;
+		}
+		if (woken || dc_pool_ready(demand->database) < running)
 			useful = running;
 		else
 			useful = running + 1;
@@ -370,11 +378,9 @@ serve(void)
 		{
 			if (!is_room())
 			{
-				/*
-				 * whoever runs takes what there is to do, but here nobody
-				 * does
-				 */
-				others_wait |= workers_of(demand->database) == 0;
+				/* whoever is here takes what there is to do, sooner or later */
+				others_wait = Max(others_wait, workers_of(demand->database) == 0 ?
+								  DC_WAIT_FOR_SHARE : DC_WAIT_FOR_IDLE);
 				break;
 			}
 			if (no_slot_until > now)

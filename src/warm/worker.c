@@ -236,7 +236,10 @@ dashcache_worker_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	if (!dc_pool_enter(database))
+	{
+		dc_pool_leave_clean();
 		proc_exit(0);
+	}
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	set_up_session();
 	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "dashcache worker",
@@ -269,7 +272,8 @@ dashcache_worker_main(Datum arg)
 			idle_since = now;
 			continue;
 		}
-		if (due == DT_NOEND && now - idle_since >= LINGER_US)
+		if (due == DT_NOEND &&
+			(now - idle_since >= LINGER_US || dc_pool_others_wait() != DC_WAIT_NONE))
 			end();
 
 		pgstat_report_activity(STATE_IDLE, NULL);
