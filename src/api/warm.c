@@ -66,9 +66,10 @@ dc_check_workers(void)
 
 /* Ask for a run; throws if there are too many. */
 int64
-dc_request_run(const char *dashboard, const char *tenant, Oid role, int64 job)
+dc_request_run(const char *dashboard, const char *tenant, Oid role, int64 job,
+			   int hour_of_week)
 {
-	int64		run = dc_jobs_request(dashboard, tenant, role, job, -1);
+	int64		run = dc_jobs_request(dashboard, tenant, role, job, hour_of_week);
 
 	if (run == 0)
 		ereport(ERROR,
@@ -145,7 +146,7 @@ wait_for(int64 run)
 		CHECK_FOR_INTERRUPTS();
 		if (now - told_at >= TELL_EVERY_US && done != told)
 		{
-			ereport(INFO,
+			ereport(NOTICE,
 					(errmsg("run " INT64_FORMAT ": " INT64_FORMAT " of " INT64_FORMAT " entries, " INT64_FORMAT " failed",
 							run, done, progress.planned, progress.failed)));
 			told_at = now;
@@ -181,7 +182,7 @@ dashcache_warm(PG_FUNCTION_ARGS)
 	if (dashboard_name != NULL)
 		dc_acl_check_owner(dc_existing_dashboard(dashboard_name));
 	dc_check_workers();
-	run = dc_request_run(dashboard_name, tenant, GetUserId(), 0);
+	run = dc_request_run(dashboard_name, tenant, GetUserId(), 0, -1);
 	if (wait)
 	{
 		PG_ENSURE_ERROR_CLEANUP(stop, PointerGetDatum(&run));

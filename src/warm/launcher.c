@@ -154,8 +154,14 @@ note_end(Oid database, bool clean)
 	backoff->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 												 Min(500L << backoff->failures, MAX_BACKOFF_MS));
 
-	/* whatever it had taken and not done has to be looked for again */
-	(void) dc_demand(database, DC_DEMAND_ALL);
+	/*
+	 * Whatever it had taken and not done has to be looked for again; unless
+	 * its database is no more, which must not get a slot again.
+	 */
+	if (!list_member_oid(known, database))
+		return;
+	(void) dc_demand(database, DC_DEMAND_PLAN | DC_DEMAND_RUNS |
+					 DC_DEMAND_CHANGES | DC_DEMAND_USES | DC_DEMAND_REFRESH);
 }
 
 /*
@@ -205,7 +211,7 @@ list_databases(void)
 		if (!list_member_oid(found, lfirst_oid(lc)))
 		{
 			unvisited = list_delete_oid(unvisited, lfirst_oid(lc));
-			dc_demand_forget(lfirst_oid(lc));
+			dc_demand_forget(lfirst_oid(lc), true);
 			dc_run_forget(lfirst_oid(lc));
 			dc_refresh_queue_forget(lfirst_oid(lc));
 			note_end(lfirst_oid(lc), true);
@@ -333,7 +339,7 @@ serve(void)
 
 	others_wait = unvisited != NIL ? DC_WAIT_FOR_SHARE : DC_WAIT_NONE;
 
-	n = dc_demand_list(demands, MAX_DEMANDS);
+	n = dc_demand_list(demands, MAX_DEMANDS, now);
 	for (int i = 0; i < n; i++)
 	{
 		if (demands[i].database == latest)
@@ -350,6 +356,7 @@ serve(void)
 		/* whatever else there is to do now, that will be there then */
 		if (demand->due > now)
 			next = Min(next, demand->due);
+		next = Min(next, demand->look_at);
 		if (demand->what == 0 && demand->due > now)
 			continue;
 		if (demand->what == 0)
@@ -378,9 +385,13 @@ serve(void)
 		{
 			if (!is_room())
 			{
+				int			here = workers_of(demand->database);
+
 				/* whoever is here takes what there is to do, sooner or later */
-				others_wait = Max(others_wait, workers_of(demand->database) == 0 ?
-								  DC_WAIT_FOR_SHARE : DC_WAIT_FOR_IDLE);
+				if (here == 0)
+					others_wait = DC_WAIT_FOR_SHARE;
+				else if (here < Max(nstarted, dc_pool_count()))
+					others_wait = Max(others_wait, DC_WAIT_FOR_IDLE);
 				break;
 			}
 			if (no_slot_until > now)
@@ -389,7 +400,10 @@ serve(void)
 				break;
 			}
 			if (!start_worker(demand->database))
+			{
+				next = Min(next, no_slot_until);
 				break;
+			}
 		}
 	}
 	dc_pool_set_others_wait(others_wait);

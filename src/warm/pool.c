@@ -134,6 +134,8 @@ leave(int code, Datum arg)
 	LWLockRelease(&pool->lock);
 	own_worker = NULL;
 	ConditionVariableBroadcast(&pool->ended);
+	/* the postmaster tells only the launcher that has started us */
+	dc_demand_wake_launcher();
 }
 
 /*
@@ -405,10 +407,6 @@ terminate_workers(Oid database)
 		}
 	}
 	LWLockRelease(&pool->lock);
-
-	/* what they had taken and not done is for those that come later */
-	if (n > 0)
-		(void) dc_demand(database, DC_DEMAND_ALL);
 	return n;
 }
 

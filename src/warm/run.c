@@ -375,6 +375,7 @@ dc_run_join(DcRunRequest *request)
 {
 	static bool registered = false;
 	DcRunRole	role = DC_RUN_NONE;
+	bool		more = false;
 
 	Assert(joined == NULL);
 	if (!registered)
@@ -405,9 +406,15 @@ dc_run_join(DcRunRequest *request)
 			*request = run->request;
 			joined = run;
 			forget_own();
+			more = role == DC_RUN_HELPER && has_tasks_locked(run) &&
+				run->ngiven_back + tasks_of(run) - run->next_task > 1;
 		}
 	}
 	LWLockRelease(&shared->lock);
+
+	/* who has come has taken the demand; there is work for another one, too */
+	if (more)
+		(void) dc_demand(MyDatabaseId, DC_DEMAND_RUNS);
 	return role;
 }
 

@@ -19,13 +19,15 @@
 
 #include "warm/tasks.h"
 
+#include "read/background.h"
 #include "read/compute_set.h"
-#include "read/fetch.h"
+#include "read/tenant.h"
 #include "warm/jobs.h"
 #include "warm/pool.h"
 #include "warm/run.h"
 #include "warm/tenants.h"
-#include "widget/catalog.h"
+#include "widget/acl.h"
+#include "widget/metacache.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -107,8 +109,10 @@ may_pass(int sqlerrcode)
 void
 dc_task_interrupts(void)
 {
+	HOLD_CANCEL_INTERRUPTS();
 	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
+	RESUME_CANCEL_INTERRUPTS();
 }
 
 /*
@@ -189,19 +193,16 @@ read_dashboards(void *arg)
 {
 	Work	   *work = arg;
 	MemoryContext old = MemoryContextSwitchTo(work->context);
-	List	   *names;
+	const char *name = work->request.dashboard[0] == '\0' ? NULL :
+	work->request.dashboard;
 	ListCell   *lc;
 
-	if (work->request.dashboard[0] != '\0')
-		names = list_make1(pstrdup(work->request.dashboard));
-	else
-		names = dc_catalog_dashboards();
-	foreach(lc, names)
+	foreach(lc, dc_acl_dashboards(name, work->request.role))
 	{
 		Part	   *part = palloc0(sizeof(Part));
 
 		part->work = work;
-		part->dashboard = lfirst(lc);
+		part->dashboard = pstrdup(((DcDashboard *) lfirst(lc))->name);
 		work->parts = lappend(work->parts, part);
 	}
 	MemoryContextSwitchTo(old);
@@ -308,18 +309,16 @@ warm_item(void *arg)
 {
 	WarmItem   *item = arg;
 	DcDashboard *dashboard = dc_metacache_dashboard(item->dashboard);
+	DcWidget   *widget = dashboard == NULL ? NULL :
+	dc_metacache_widget_by_id(dashboard, item->widget);
 	DcRequest	request = {0};
 
-	if (dashboard == NULL)
+	if (widget == NULL)
 		return;
 	request.tenant = CStringGetTextDatum(item->tenant);
 	request.tenant_type = TEXTOID;
 	request.params = item->params;
-	for (int i = 0; i < dashboard->nwidgets; i++)
-	{
-		if (dashboard->widgets[i].id == item->widget)
-			item->was_current = !dc_fetch_warm(dashboard, &dashboard->widgets[i], &request);
-	}
+	item->was_current = !dc_background_warm(dashboard, widget, &request);
 }
 
 /* Compute one entry, and count it. */
@@ -387,6 +386,20 @@ read_widgets(void *arg)
 	MemoryContextSwitchTo(old);
 }
 
+/* The widgets of a part; none if they cannot be read. */
+static List *
+widgets_of(Part *part)
+{
+	Widgets		widgets = {part, NIL, CurrentMemoryContext};
+	char	   *error;
+	bool		transient;
+
+	if (dc_task_run(read_widgets, &widgets, &error, &transient))
+		return widgets.list;
+	dc_run_set_error(error);
+	return NIL;
+}
+
 /* Do the tenants of one remainder. */
 static void
 do_chunk(Work *work, int chunk)
@@ -396,24 +409,17 @@ do_chunk(Work *work, int chunk)
 
 	foreach(lc, work->parts)
 	{
-		Widgets		widgets = {lfirst(lc), NIL, CurrentMemoryContext};
-		char	   *error;
-		bool		transient;
+		Part	   *part = lfirst(lc);
 
-		if (!dc_task_run(read_widgets, &widgets, &error, &transient))
-		{
-			dc_run_set_error(error);
-			continue;
-		}
-		foreach(lc2, widgets.list)
+		foreach(lc2, widgets_of(part))
 		{
 			DcWidget   *widget = lfirst(lc2);
 			const DcTenantList *tenants;
-			WarmItem	item = {work, widgets.part->dashboard, widget->id};
+			WarmItem	item = {work, part->dashboard, widget->id};
 
 			if (in_plan(&work->plan, widget->id))
 				continue;
-			for (int v = 0; (tenants = dc_tenants_of_widget(&widgets.part->audience, widget, v, &item.params)) != NULL; v++)
+			for (int v = 0; (tenants = dc_tenants_of_widget(&part->audience, widget, v, &item.params)) != NULL; v++)
 			{
 				for (int i = 0; i < tenants->n && !dc_run_is_cancelled(); i++)
 				{
@@ -452,8 +458,8 @@ store_one(int tenant, const char *payload, Size len,
 	Set		   *set = arg;
 	MemoryContext old = MemoryContextSwitchTo(set->context);
 
-	(void) dc_fetch_store(set->dashboard, set->widget, set->tenants[tenant],
-						  set->params, payload, len, computed);
+	(void) dc_background_store(set->dashboard, set->widget, set->tenants[tenant],
+							   set->params, payload, len, computed);
 	set->stored++;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(set->context);
@@ -468,12 +474,8 @@ compute_set(void *arg)
 	set->stored = 0;
 	set->ntenants = 0;
 	set->dashboard = dashboard;
-	set->widget = NULL;
-	for (int i = 0; dashboard != NULL && i < dashboard->nwidgets; i++)
-	{
-		if (dashboard->widgets[i].id == set->widget_id)
-			set->widget = &dashboard->widgets[i];
-	}
+	set->widget = dashboard == NULL ? NULL :
+		dc_metacache_widget_by_id(dashboard, set->widget_id);
 	if (set->widget == NULL)
 		return;
 
@@ -488,8 +490,8 @@ compute_set(void *arg)
 
 		request.tenant = CStringGetTextDatum(set->list->list[i]);
 		request.tenant_type = TEXTOID;
-		tenant = dc_fetch_tenant(&request, set->widget);
-		if (dc_fetch_needs_refresh(dashboard, set->widget, tenant, set->params))
+		tenant = dc_tenant_of_request(&request, set->widget);
+		if (dc_background_needed(dashboard, set->widget, tenant, set->params))
 			set->tenants[set->ntenants++] = tenant;
 	}
 	if (set->ntenants > 0)
@@ -506,23 +508,18 @@ do_set(Work *work, uint32 widget_id)
 
 	foreach(lc, work->parts)
 	{
-		Widgets		widgets = {lfirst(lc), NIL, CurrentMemoryContext};
-		char	   *error;
-		bool		transient;
+		Part	   *part = lfirst(lc);
 
-		if (!dc_task_run(read_widgets, &widgets, &error, &transient))
-		{
-			dc_run_set_error(error);
-			continue;
-		}
-		foreach(lc2, widgets.list)
+		foreach(lc2, widgets_of(part))
 		{
 			DcWidget   *widget = lfirst(lc2);
-			Set			set = {work, widgets.part->dashboard, widget_id};
+			Set			set = {work, part->dashboard, widget_id};
+			char	   *error;
+			bool		transient;
 
 			if (widget->id != widget_id)
 				continue;
-			for (int v = 0; (set.list = dc_tenants_of_widget(&widgets.part->audience, widget, v, &set.params)) != NULL; v++)
+			for (int v = 0; (set.list = dc_tenants_of_widget(&part->audience, widget, v, &set.params)) != NULL; v++)
 			{
 				WarmItem	item = {work, set.dashboard_name, widget_id};
 

@@ -14,7 +14,7 @@
 
 #include "warm/tenants.h"
 
-#include "read/fetch.h"
+#include "read/tenant.h"
 #include "store/store.h"
 #include "warm/uses.h"
 #include "widget/catalog.h"
@@ -218,7 +218,7 @@ dc_tenants_audience(DcDashboard *dashboard, const char *one_tenant,
 	for (int v = 0; v < Max(dashboard->nvariants, 1); v++)
 	{
 		Datum		params = dashboard->nvariants > 0 ? dashboard->variants[v] :
-		DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		dc_params_none();
 		DcVariant  *variant = variant_of(audience, params);
 
 		for (int i = 0; i < listed.n; i++)
@@ -240,7 +240,7 @@ dc_tenants_of_widget(const DcAudience *audience, const DcWidget *widget,
 {
 	if (!widget->uses_params)
 	{
-		*params = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		*params = dc_params_none();
 		return variant == 0 ? &audience->plain : NULL;
 	}
 	if (variant >= audience->nvariants)

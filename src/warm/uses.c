@@ -16,7 +16,7 @@
 
 #include "warm/uses.h"
 
-#include "read/fetch.h"
+#include "read/tenant.h"
 #include "store/store.h"
 #include "warm/schedule.h"
 #include "widget/catalog.h"
@@ -45,6 +45,9 @@
 
 /* A tenant is expected in an hour if it came in it in this share of the weeks. */
 #define EXPECTED_SHARE 0.5
+
+/* Smaller shares are as good as none. */
+#define SMALLEST_SHARE 0.05
 
 /* A copy of what an entry says about its use. */
 typedef struct Use
@@ -219,10 +222,16 @@ dc_visits_save(DcDashboard *dashboard, TimestampTz hour)
 	values[3] = TimestampTzGetDatum(hour);
 
 	dc_catalog_begin(&work);
-	dc_catalog_execute("UPDATE dashcache.visit v SET hours[$3] = v.hours[$3] * (1 - 1 /"
-					   "  least(floor(extract(epoch FROM $4 - v.since) / 604800) + 1, " CppAsString2(VISIT_WEEKS) "))"
+	dc_catalog_execute("UPDATE dashcache.visit v SET hours[$3] ="
+					   " (SELECT CASE WHEN n.share < " CppAsString2(SMALLEST_SHARE) " THEN 0 ELSE n.share END"
+					   "  FROM (VALUES (v.hours[$3] * (1 - 1 / least(floor(extract(epoch FROM $4 - v.since) / 604800) + 1, "
+					   CppAsString2(VISIT_WEEKS) ")))) n (share))"
 					   " WHERE v.dashboard = $1 AND v.hours[$3] > 0 AND v.since < $4 AND NOT v.tenant = ANY ($2)",
 					   4, types, values, NULL);
+	/* who has not come for months is forgotten */
+	dc_catalog_execute("DELETE FROM dashcache.visit v WHERE v.dashboard = $1"
+					   " AND v.hours = array_fill(0::real, ARRAY[168])",
+					   1, types, values, NULL);
 	dc_catalog_execute("INSERT INTO dashcache.visit AS v (dashboard, tenant, hours, since)"
 					   " SELECT DISTINCT $1, t, array_fill(0::real, ARRAY[$3 - 1]) || 1::real || array_fill(0::real, ARRAY[168 - $3]), $4"
 					   " FROM unnest($2) t"

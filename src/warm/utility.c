@@ -5,12 +5,13 @@
  *
  * DROP DATABASE and its like want the database for themselves, and DROP
  * EXTENSION wants our tables.  They keep the workers out (pool.c) until their
- * transaction has ended: a worker that came before would wait for it, or find a
- * database that is gone, or hold the locks that DROP EXTENSION needs at its end.
- * Only from then on, too, do others see which databases there are.
+ * transaction has ended: a worker that came before would hold the locks that
+ * DROP EXTENSION needs at its end.  That is the end also if the command fails,
+ * or is cancelled while it waits for the workers to go.  Whoever may not do such
+ * a thing is told so by the server, and no worker has to go for him.
  *
- * Whoever may not do such a thing is told so by the server, and no worker has to
- * go for him.
+ * Which databases there are is asked for at that end, too.  Before it the
+ * launcher would not see that one has come or gone.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,11 +29,8 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 
-/* Is there a hold, which ends with the transaction? */
-static bool hold = false;
-
-/* Does it change which databases there are? */
-static bool changes_databases = false;
+/* Does this transaction make databases, or drop them? */
+static bool list_at_end = false;
 
 /* The database that a command wants for itself; InvalidOid: none. */
 static Oid
@@ -110,21 +108,15 @@ dc_utility_begins(Node *statement)
 		Oid			extension = get_extension_oid("dashcache", true);
 
 		if (OidIsValid(extension) && dc_extension_ownercheck(extension, GetUserId()))
-		{
-			hold = true;
 			dc_pool_hold(MyDatabaseId);
-		}
 		return false;
 	}
 	database = wanted_database(statement);
 	if (OidIsValid(database))
 	{
-		changes_databases = true;
+		list_at_end = true;
 		if (dc_database_ownercheck(database, GetUserId()))
-		{
-			hold = true;
 			dc_pool_hold(database);
-		}
 	}
 	return false;
 }
@@ -143,9 +135,10 @@ dc_utility_at_xact(XactEvent event)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
-	if (hold)
-		dc_pool_release();
-	if (changes_databases)
+	dc_pool_release();
+	if (list_at_end)
+	{
+		list_at_end = false;
 		dc_pool_ask_to_list();
-	hold = changes_databases = false;
+	}
 }

@@ -241,7 +241,7 @@ $one->start(q{SELECT dashcache_warm('default')});
 wait_for_held_up(2);
 $node->wait_for(q{SELECT now() > started_at + interval '2.2 s' FROM dashcache_progress});
 ok($one->running, 'it goes on');
-like($one->{stderr}, qr/INFO:  run \d+: \d+ of 120 entries, 0 failed/, 'messages while it runs');
+like($one->{stderr}, qr/NOTICE:  run \d+: \d+ of 120 entries, 0 failed/, 'messages while it runs');
 
 # Interrupting it stops it.
 $one->cancel;
@@ -268,7 +268,7 @@ my $before = $node->sql($workers);
 $node->sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = 'dashcache worker'});
 $one->query(q{SELECT dashcache_warm('default')});
 is(last_run('failed, last_error'), '0|', 'an idle worker may be cancelled');
-is($node->sql($workers), $before, 'and lives on');
+is($node->sql("SELECT count(*) FROM pg_stat_activity WHERE pid IN ($before)"), scalar(split(/,/, $before)), 'and lives on');
 
 # Without waiting.
 $node->sql('SELECT dashcache_purge()');
