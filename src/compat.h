@@ -15,11 +15,14 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "nodes/plannodes.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
+#include "utils/acl.h"
 
 #if PG_VERSION_NUM < 150000
 #error "dashcache needs PostgreSQL 15 or later"
@@ -40,6 +43,27 @@ dc_my_proc_number(void)
 	return MyProcNumber;
 #else
 	return MyProc->pgprocno;
+#endif
+}
+
+/* PostgreSQL 16 made one function of those that ask whether a role is the owner. */
+static inline bool
+dc_database_ownercheck(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, role);
+#else
+	return pg_database_ownercheck(database, role);
+#endif
+}
+
+static inline bool
+dc_extension_ownercheck(Oid extension, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(ExtensionRelationId, extension, role);
+#else
+	return pg_extension_ownercheck(extension, role);
 #endif
 }
 

@@ -179,7 +179,7 @@ dc_worker_begin(void)
 bool
 dc_worker_should_end(void)
 {
-	return dc_pool_others_wait() &&
+	return dc_pool_others_wait() == DC_WAIT_FOR_SHARE &&
 		GetCurrentTimestamp() - working_since > SHARE_US;
 }
 
@@ -351,6 +351,7 @@ do_item(WarmItem *item, bool last_try)
 		*copy = *item;
 		work->again = lappend(work->again, copy);
 		MemoryContextSwitchTo(old);
+		dc_run_put_off(1);
 	}
 	else
 	{
@@ -573,7 +574,10 @@ do_again(Work *work)
 		ResetLatch(MyLatch);
 		work->again = NIL;
 		foreach(lc, again)
+		{
 			do_item(lfirst(lc), try == RETRIES);
+			dc_run_put_off(-1);
+		}
 	}
 }
 

@@ -7,7 +7,8 @@
  * EXTENSION wants our tables.  They keep the workers out (pool.c) until their
  * transaction has ended: a worker that came before would hold the locks that
  * DROP EXTENSION needs at its end.  That is the end also if the command fails,
- * or is cancelled while it waits for the workers to go.
+ * or is cancelled while it waits for the workers to go.  Whoever may not do such
+ * a thing is told so by the server, and no worker has to go for him.
  *
  * Which databases there are is asked for at that end, too.  Before it the
  * launcher would not see that one has come or gone.
@@ -18,12 +19,14 @@
 
 #include "warm/utility.h"
 
+#include "compat.h"
 #include "demand.h"
 #include "preload.h"
 #include "warm/pool.h"
 
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 
 /* Does this transaction make databases, or drop them? */
@@ -88,8 +91,8 @@ drops_extension(Node *statement)
 }
 
 /*
- * A utility command begins.  True if dc_utility_ends() is to be called, even if
- * it fails.
+ * A utility command begins.  True if dc_utility_ends() is to be called after it,
+ * even if it fails.
  */
 bool
 dc_utility_begins(Node *statement)
@@ -102,14 +105,18 @@ dc_utility_begins(Node *statement)
 		return ((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
 	if (drops_extension(statement))
 	{
-		dc_pool_hold(MyDatabaseId);
+		Oid			extension = get_extension_oid("dashcache", true);
+
+		if (OidIsValid(extension) && dc_extension_ownercheck(extension, GetUserId()))
+			dc_pool_hold(MyDatabaseId);
 		return false;
 	}
 	database = wanted_database(statement);
 	if (OidIsValid(database))
 	{
 		list_at_end = true;
-		dc_pool_hold(database);
+		if (dc_database_ownercheck(database, GetUserId()))
+			dc_pool_hold(database);
 	}
 	return false;
 }

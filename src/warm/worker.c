@@ -233,7 +233,10 @@ dashcache_worker_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	if (!dc_pool_enter(database))
+	{
+		dc_pool_leave_clean();
 		proc_exit(0);
+	}
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	set_up_session();
 	before_shmem_exit(give_back, (Datum) 0);
