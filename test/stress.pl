@@ -17,6 +17,9 @@
 # takes many snapshots for each round trip. All sessions do everything, so the
 # share of reads, and with it that of hits, does not depend on the machine.
 #
+# Workers are in the mix: they warm the dashboard on change, refresh what is near
+# its end or was served stale, and do the runs that sessions ask for now and then.
+#
 # Widgets with max_stale may give an older answer. Their table names a version in
 # each row, a tenant's next one with each transaction that writes to it, so that an
 # answer tells its state, and a history tells when that state was replaced. What
@@ -29,7 +32,8 @@
 # - no such answer was given,
 # - fewer than half of the reads were hits (without those in SERIALIZABLE, which
 #   are not allowed to be),
-# - a kind of transaction never ran, or a session failed.
+# - a kind of transaction never ran, or a session failed,
+# - the workers have done nothing, or a run did not end.
 
 use strict;
 use warnings;
@@ -42,7 +46,7 @@ my $sessions = $ENV{SESSIONS} || 8;
 my $seed = $ENV{SEED} || int(rand(1_000_000_000));
 my $tenants = 12;
 
-# name => [result, query, params]
+# name => [result, query, params, ttl]
 my @widgets = (
 	# one table; does not read the column "note"
 	[
@@ -58,7 +62,10 @@ my @widgets = (
 		'rows',
 		q{SELECT c.id, c.status, a.name FROM stress.conversation c
 		JOIN stress.agent a ON a.tenant = c.tenant AND a.id = c.agent
-		WHERE c.tenant = $1 ORDER BY c.id DESC LIMIT 5}
+		WHERE c.tenant = $1 ORDER BY c.id DESC LIMIT 5},
+		undef,
+		# refreshed ahead of its end, while it is read
+		"'500 ms'"
 	],
 	# a source without a tenant: any change touches every tenant
 	[
@@ -235,12 +242,14 @@ END_SQL
 
 	foreach my $widget (@widgets)
 	{
-		my ($name, $result, $query) = @$widget;
+		my ($name, $result, $query, $params, $ttl) = @$widget;
 		my $tag = $name eq 'tags' ? ", tags => '{redefined}'" : '';
 
 		$sql .= "SELECT dashcache_define('$name', \$q\$$query\$q\$, 'stress', "
-		  . "result => '$result', ttl => NULL$tag);\n";
+		  . "result => '$result', ttl => " . ($ttl // 'NULL') . "$tag);\n";
 	}
+	$sql .= "SELECT dashcache_configure('stress', tenants => 'SELECT generate_series(1, $tenants)', "
+	  . "variants => '[{\"status\": \"open\"}]', warm_on_change => true);\n";
 
 	foreach my $name (sort keys %stale)
 	{
@@ -763,6 +772,16 @@ SELECT stress.read('own writes', :t, 2);
 COMMIT;}
 	],
 	purge_all => [ 0.3, "SELECT dashcache_purge();" ],
+	# by the workers; they may be behind
+	warm => [
+		0.6,
+		q{SELECT count(*) < 4 AS room FROM dashcache_progress \gset
+\if :room
+SELECT dashcache_warm('stress', wait => false);
+\endif
+SELECT stress.read('rc', :t, 6);}
+	],
+	warm_tenant => [ 0.3, "SELECT dashcache_warm('stress', :t);" ],
 	redefine => [ 0.5, "SELECT stress.redefine();" ],
 	redefine_rollback => [
 		0.4,
@@ -927,6 +946,21 @@ if ($ok && @never)
 }
 delete $ENV{PGOPTIONS};
 
+
+# All that was asked for comes to its end.
+my $runs_end = 0;
+foreach (1 .. 300)
+{
+	$runs_end = psql('SELECT count(*) = 0 FROM dashcache_progress') eq 't';
+	last if $runs_end;
+	select undef, undef, undef, 0.1;
+}
+print "a run does not end\n" unless $runs_end;
+my ($runs, $warmed) = split /\|/, psql('SELECT count(*), coalesce(sum(warmed), 0) FROM dashcache_runs');
+my $background = psql(q{SELECT sum(fills) - sum(misses) FROM dashcache_stats WHERE dashboard LIKE 'stress%'});
+print "workers: $runs runs, $warmed entries warmed by them; fills less misses: $background\n";
+print "the workers have done nothing\n" unless $warmed > 0;
+
 print 'transactions: ',
   join(', ', map { "$_ " . ($counts{$_} // 0) } sort keys %counts), "\n";
 print "reads by mode: ", psql(
@@ -960,4 +994,4 @@ print "too few hits\n" if $percent < 50;
 print "no answer that max_stale allows\n" if $stale_hits == 0;
 printf "reads=%d, hits=%d (%.0f%%), differences=%d\n", $reads, $hits, $percent, $differences;
 
-exit($ok && $differences == 0 && $percent >= 50 && $stale_hits > 0 && !@never ? 0 : 1);
+exit($ok && $runs_end && $warmed > 0 && $differences == 0 && $percent >= 50 && $stale_hits > 0 && !@never ? 0 : 1);

@@ -366,6 +366,14 @@ leave_at_exit(int code, Datum arg)
 	(void) dc_demand(MyDatabaseId, DC_DEMAND_RUNS);
 }
 
+/* Is there something to do for one more worker, be it only to finish? */
+static bool
+wants_worker_locked(const DcSharedRun *run)
+{
+	return run->state == WAITING || has_tasks_locked(run) ||
+		(run->state == RUNNING && run->workers == 0);
+}
+
 /*
  * Join a run of this database that has something to do.  The caller makes the
  * plan, or takes tasks, and then leaves.
@@ -385,30 +393,29 @@ dc_run_join(DcRunRequest *request)
 	}
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < RUNS && role == DC_RUN_NONE; i++)
+	for (int i = 0; i < RUNS && !more; i++)
 	{
 		DcSharedRun *run = &shared->runs[i];
 
-		if (run->state == FREE || run->request.database != MyDatabaseId)
+		if (run->request.database != MyDatabaseId || !wants_worker_locked(run))
 			continue;
-		if (run->state == WAITING)
+		if (role != DC_RUN_NONE)
+		{
+			more = true;
+			continue;
+		}
+		role = run->state == WAITING ? DC_RUN_LEADER : DC_RUN_HELPER;
+		if (role == DC_RUN_LEADER)
 		{
 			run->state = PLANNING;
 			run->plannings++;
-			role = DC_RUN_LEADER;
 		}
-		else if (has_tasks_locked(run) ||
-				 (run->state == RUNNING && run->workers == 0))
-			role = DC_RUN_HELPER;
-		if (role != DC_RUN_NONE)
-		{
-			run->workers++;
-			*request = run->request;
-			joined = run;
-			forget_own();
-			more = role == DC_RUN_HELPER && has_tasks_locked(run) &&
-				run->ngiven_back + tasks_of(run) - run->next_task > 1;
-		}
+		run->workers++;
+		*request = run->request;
+		joined = run;
+		forget_own();
+		more = has_tasks_locked(run) &&
+			run->ngiven_back + tasks_of(run) - run->next_task > 1;
 	}
 	LWLockRelease(&shared->lock);
 

@@ -20,6 +20,7 @@
 #include "warm/tasks.h"
 
 #include "read/background.h"
+#include "guc.h"
 #include "read/compute_set.h"
 #include "read/tenant.h"
 #include "warm/jobs.h"
@@ -34,10 +35,12 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "postmaster/interrupt.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -113,6 +116,11 @@ dc_task_interrupts(void)
 	HOLD_CANCEL_INTERRUPTS();
 	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
 	RESUME_CANCEL_INTERRUPTS();
 }
 
@@ -174,11 +182,14 @@ dc_worker_begin(void)
 
 /*
  * Is this worker to end, although there is work left?  When other databases
- * wait for a worker, and this one has had its share.
+ * wait for a worker, and this one has had its share; and when there are to be
+ * fewer, in which case the launcher starts those that may be.
  */
 bool
 dc_worker_should_end(void)
 {
+	if (dc_pool_count() > dc_workers)
+		return true;
 	return dc_pool_others_wait() == DC_WAIT_FOR_SHARE &&
 		GetCurrentTimestamp() - working_since > SHARE_US;
 }

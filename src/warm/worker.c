@@ -253,11 +253,6 @@ dashcache_worker_main(Datum arg)
 		bool		soon;
 
 		dc_task_interrupts();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
 		MemoryContextReset(CurrentMemoryContext);
 		what = taken = dc_demand_take(~0U);
 		if (what != 0)

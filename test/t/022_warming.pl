@@ -279,6 +279,16 @@ is($node->sql('SELECT run FROM dashcache_progress'), $run, 'wait => false: the n
 open_gate();
 $node->wait_for("SELECT warmed = 120 AND finished_at IS NOT NULL FROM dashcache_runs WHERE run = $run");
 
+# Of two that are asked for at once one does not wait for the other.
+$node->sql('SELECT dashcache_purge()');
+close_gate();
+my $runs = $two->query(q{SELECT dashcache_warm('default', 1, wait => false), dashcache_warm('params', 1, wait => false)});
+my ($first, $second) = split /\|/, $runs;
+$node->wait_for("SELECT finished_at IS NOT NULL FROM dashcache_runs WHERE run = $second");
+is($node->sql("SELECT finished_at IS NULL FROM dashcache_runs WHERE run = $first"), 't', 'one run goes on beside another');
+open_gate();
+$node->wait_for('SELECT count(*) = 0 FROM dashcache_progress');
+
 # Locks of one's own.
 $node->sql('SELECT dashcache_purge()');
 like($one->error(q{BEGIN; SELECT pg_advisory_xact_lock(1); SELECT dashcache_warm('default')}),
