@@ -211,7 +211,7 @@ finish_relation(Search *search, Level *level, int rti)
 	{
 		source.filter = find_filter(level, rti);
 		dc_route_reference(search, level, rti, &source.reference);
-		route = dc_route_find(search, level, rti, DC_MAX_HOPS);
+		route = dc_route_find(search, level, rti, &source.wanted_index);
 		if (route != NULL)
 		{
 			source.invalidation = DC_INVALIDATION_ROW;
@@ -230,7 +230,9 @@ finish_relation(Search *search, Level *level, int rti)
 		else
 		{
 			source.invalidation = DC_INVALIDATION_ANY;
-			source.reason = "no condition on $1 reaches it";
+			source.reason = source.wanted_index == NULL ?
+				"no condition on $1 reaches it" :
+				"no condition on $1 reaches it without another index";
 		}
 	}
 	add_source(search->analysis, &source);
