@@ -10,6 +10,14 @@ FROM (SELECT c.id AS company_id, c.name, count(*) AS messages, row_number() OVER
       GROUP BY c.id, c.name) AS ranked
 JOIN (VALUES (1, 'large'), (10, 'medium'), (200, 'small'), (30, 'sample')) AS parts(rank, part) USING (rank);
 
+-- Twenty whom nobody has looked at: those to be warmed.
+CREATE TABLE demo.fresh AS
+SELECT company_id, name, messages, rank
+FROM (SELECT c.id AS company_id, c.name, count(*) AS messages, row_number() OVER (ORDER BY count(*) DESC, c.id) AS rank
+      FROM companies c JOIN messages m ON m.company_id = c.id
+      GROUP BY c.id, c.name) AS ranked
+WHERE rank BETWEEN 2 AND 198 AND rank % 10 = 2;
+
 CREATE TABLE demo.loads (
     load_no     int NOT NULL,
     load        text NOT NULL,
@@ -50,6 +58,18 @@ DECLARE
 BEGIN
     PERFORM demo.load(0, NULL, company_id) FROM demo.cast WHERE part = 'sample';
     FOR company IN SELECT company_id FROM demo.cast WHERE part <> 'sample' ORDER BY messages DESC LOOP
+        COMMIT;
+        PERFORM demo.load(load_no, load, company);
+    END LOOP;
+END $$;
+
+-- The same for three of those that were warmed.
+CREATE PROCEDURE demo.warmed_step(load_no int, load text) LANGUAGE plpgsql AS $$
+DECLARE
+    company bigint;
+BEGIN
+    PERFORM demo.load(0, NULL, company_id) FROM demo.cast WHERE part = 'sample';
+    FOR company IN SELECT company_id FROM demo.fresh WHERE rank IN (2, 12, 192) ORDER BY rank LOOP
         COMMIT;
         PERFORM demo.load(load_no, load, company);
     END LOOP;

@@ -440,7 +440,7 @@ RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dashcache_run_job';
 COMMENT ON FUNCTION @extschema@.dashcache_run_job(bigint) IS
-'asks for a run of a job now, and returns its number at once; null if the last run of the job has not ended; what pg_cron calls';
+'asks for a run of a job now, and returns its number at once; null if the last run of the job has not ended, or the job is paused; what pg_cron calls';
 
 CREATE FUNCTION dashcache.schedule_next(anchor timestamptz, every interval, after timestamptz)
 RETURNS timestamptz
@@ -448,6 +448,25 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'dashcache_schedule_next';
 COMMENT ON FUNCTION dashcache.schedule_next(timestamptz, interval, timestamptz) IS
 'the first time after "after" that is a whole number of intervals from the anchor';
+
+CREATE FUNCTION dashcache.lost_cron_jobs() RETURNS SETOF bigint
+LANGUAGE c STABLE PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME', 'dashcache_lost_cron_jobs';
+COMMENT ON FUNCTION dashcache.lost_cron_jobs() IS 'the jobs that pg_cron is to start, and has none for; for dashcache_check()';
+
+CREATE FUNCTION dashcache.start_due(now timestamptz)
+RETURNS timestamptz
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dashcache_start_due';
+COMMENT ON FUNCTION dashcache.start_due(timestamptz) IS
+'starts the jobs that are due at a time, as a worker does at theirs; returns when the next one is';
+
+CREATE FUNCTION dashcache.note_visits(dashboard text, hour timestamptz)
+RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dashcache_note_visits';
+COMMENT ON FUNCTION dashcache.note_visits(text, timestamptz) IS
+'learns who has come since the beginning of an hour, as ''predictive'' jobs do at its end';
 
 --------------------------------------------------------------------------
 -- Purge
@@ -761,6 +780,31 @@ UNION ALL
 			CASE WHEN s.enabled THEN 'wait' ELSE 'RESET dashcache.enabled' END)
 	FROM @extschema@.dashcache_status s WHERE s.preloaded AND s.caching_paused_by IS NOT NULL
 UNION ALL
+	SELECT 'warning', 'server', 'dashcache.workers is 0: nothing is warmed, although ' || w.what,
+		'ALTER SYSTEM SET dashcache.workers = 2; SELECT pg_reload_conf()'
+	FROM @extschema@.dashcache_status s
+	CROSS JOIN LATERAL (
+		SELECT string_agg(what, ', and ' ORDER BY what) AS what
+		FROM (SELECT DISTINCT format('dashboard %I has %s', d.name, CASE WHEN d.warm_on_start THEN 'warm_on_start' ELSE 'warm_on_change' END)
+				FROM dashcache.dashboard d WHERE d.warm_on_start OR d.warm_on_change
+			UNION ALL SELECT 'there are jobs' FROM dashcache.job j HAVING count(*) FILTER (WHERE j.active) > 0) t (what)) w
+	WHERE s.preloaded AND NOT s.in_recovery AND current_setting('dashcache.workers', true) = '0' AND w.what IS NOT NULL
+UNION ALL
+	SELECT 'warning', 'server',
+		format('max_worker_processes is %s: too few for dashcache.workers, which is %s, and what starts them',
+			current_setting('max_worker_processes'), current_setting('dashcache.workers', true)),
+		format('ALTER SYSTEM SET max_worker_processes = %s; -- and restart the server',
+			current_setting('max_worker_processes')::int + current_setting('dashcache.workers', true)::int + 1)
+	FROM @extschema@.dashcache_status s
+	WHERE s.preloaded AND current_setting('max_worker_processes')::int < current_setting('dashcache.workers', true)::int + 1
+UNION ALL
+	SELECT 'error', 'job ' || l.job, 'pg_cron has no job for it: it does not run',
+		format('%sSELECT %I.dashcache_alter_job(%s, active => true)',
+			CASE WHEN NOT EXISTS (SELECT FROM pg_extension c WHERE c.extname = 'pg_cron') THEN 'CREATE EXTENSION pg_cron; ' ELSE '' END,
+			x.extnamespace::regnamespace::text, l.job)
+	FROM dashcache.lost_cron_jobs() l (job)
+	JOIN pg_extension x ON x.extname = 'dashcache'
+UNION ALL
 	SELECT 'error', 'event trigger ' || e.name,
 		CASE WHEN t.evtname IS NULL THEN 'it is missing: changes of tables and functions go unnoticed'
 			ELSE 'it is disabled or not ALWAYS: changes of tables and functions go unnoticed' END,
@@ -872,7 +916,8 @@ REVOKE ALL ON FUNCTION @extschema@.dashcache_reset_stats(), @extschema@.dashcach
 
 REVOKE ALL ON FUNCTION dashcache.setwise(text, text), dashcache.warm_set(text, text, text[], jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes(),
-	dashcache.runs_now(), dashcache.workers() FROM PUBLIC;
+	dashcache.runs_now(), dashcache.workers(), dashcache.lost_cron_jobs(), dashcache.note_visits(text, timestamptz),
+	dashcache.start_due(timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes(),
 	dashcache.runs_now(), dashcache.workers() TO pg_monitor;
 GRANT SELECT ON

@@ -99,7 +99,7 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only,
 	}
 	PG_FINALLY();
 	{
-		dc_utility_ends(statement);
+		dc_utility_ends();
 	}
 	PG_END_TRY();
 }

@@ -12,7 +12,7 @@
  * A slot belongs to its database until that is dropped.  With all slots taken,
  * the databases that come too late are not worked for.
  *
- * Locking: taking and giving back a slot, and "due", under "lock".  The bits
+ * Locking: taking and giving back a slot, and the times, under "lock".  The bits
  * are atomics.  "database" is read without a lock: only the own database's
  * matters to a backend, and nobody gives that back while it is connected.
  *
@@ -37,7 +37,8 @@ typedef struct DcSharedDemand
 	Oid			database;		/* InvalidOid: free */
 	pg_atomic_uint32 what;
 	pg_atomic_uint32 wants;
-	TimestampTz due;
+	TimestampTz due;			/* when jobs are */
+	TimestampTz look_at;		/* when changes are to be looked at again */
 } DcSharedDemand;
 
 typedef struct DcSharedDemands
@@ -77,6 +78,7 @@ dc_demand_shmem_init(void *place)
 
 		slot->database = InvalidOid;
 		slot->due = DT_NOEND;
+		slot->look_at = DT_NOEND;
 		pg_atomic_init_u32(&slot->what, 0);
 		pg_atomic_init_u32(&slot->wants, 0);
 	}
@@ -115,6 +117,7 @@ slot_of(Oid database, bool take)
 	if (found != NULL && found->database != database)
 	{
 		found->due = DT_NOEND;
+		found->look_at = DT_NOEND;
 		pg_atomic_write_u32(&found->what, 0);
 		pg_atomic_write_u32(&found->wants, 0);
 		found->database = database;
@@ -133,11 +136,18 @@ slot_of(Oid database, bool take)
 bool
 dc_demand(Oid database, uint32 what)
 {
-	DcSharedDemand *slot = dc_preloaded ? slot_of(database, true) : NULL;
+	DcSharedDemand *slot;
+	uint32		before;
 
-	if (slot == NULL)
-		return false;
-	if ((pg_atomic_fetch_or_u32(&slot->what, what) & what) != what)
+	do
+	{
+		slot = dc_preloaded ? slot_of(database, true) : NULL;
+		if (slot == NULL)
+			return false;
+		before = pg_atomic_fetch_or_u32(&slot->what, what);
+		/* it may be given back at this moment: see dc_demand_forget() */
+	} while (*(Oid volatile *) &slot->database != database);
+	if ((before & what) != what)
 		dc_demand_wake_launcher();
 	return true;
 }
@@ -224,49 +234,91 @@ dc_demand_set_due(TimestampTz due)
 	dc_demand_wake_launcher();
 }
 
-/* Say what the own database's dashboards want to be told. */
+/* Have changes of the own database looked at again at that time. */
 void
-dc_demand_set_wants(uint32 wants)
+dc_demand_set_look(TimestampTz at)
 {
 	DcSharedDemand *slot = slot_of(MyDatabaseId, true);
 
 	if (slot == NULL)
 		return;
-	pg_atomic_write_u32(&slot->wants, wants);
-	(void) pg_atomic_fetch_or_u32(&shared->wants, wants);
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot->look_at = Min(slot->look_at, at);
+	LWLockRelease(&shared->lock);
+	dc_demand_wake_launcher();
 }
 
-/* All databases that have a slot; returns how many. */
+/*
+ * Say what the own database's dashboards want to be told.  Of what is new there
+ * may have been some already, and nobody has told.
+ */
+void
+dc_demand_set_wants(uint32 wants)
+{
+	DcSharedDemand *slot = slot_of(MyDatabaseId, true);
+	uint32		more;
+
+	if (slot == NULL)
+		return;
+	(void) pg_atomic_fetch_or_u32(&shared->wants, wants);
+	more = wants & ~pg_atomic_exchange_u32(&slot->wants, wants);
+	if (more & DC_WANTS_CHANGES)
+		(void) dc_demand(MyDatabaseId, DC_DEMAND_CHANGES);
+	if (more & DC_WANTS_USES)
+		(void) dc_demand(MyDatabaseId, DC_DEMAND_USES);
+}
+
+/*
+ * All databases that have a slot, as of "now"; returns how many.  Times that
+ * have come for looking at changes become demand.
+ */
 int
-dc_demand_list(DcDemand *list, int capacity)
+dc_demand_list(DcDemand *list, int capacity, TimestampTz now)
 {
 	int			n = 0;
 
-	LWLockAcquire(&shared->lock, LW_SHARED);
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < SLOTS && n < capacity; i++)
 	{
 		DcSharedDemand *slot = &shared->slots[i];
 
 		if (!OidIsValid(slot->database))
 			continue;
+		if (slot->look_at <= now)
+		{
+			slot->look_at = DT_NOEND;
+			pg_atomic_fetch_or_u32(&slot->what, DC_DEMAND_CHANGES);
+		}
 		list[n].database = slot->database;
 		list[n].what = pg_atomic_read_u32(&slot->what);
 		list[n].due = slot->due;
+		list[n].look_at = slot->look_at;
 		n++;
 	}
 	LWLockRelease(&shared->lock);
 	return n;
 }
 
-/* A database is no more, or has nothing to work for: give back its slot. */
+/*
+ * A database is no more ("gone"), or has nothing to work for: give back its
+ * slot.  In the latter case somebody may be setting a bit; either he finds the
+ * slot given back and takes another one, or his bit is found here, and the slot
+ * is kept.
+ */
 void
-dc_demand_forget(Oid database)
+dc_demand_forget(Oid database, bool gone)
 {
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < SLOTS; i++)
 	{
-		if (shared->slots[i].database == database)
-			shared->slots[i].database = InvalidOid;
+		DcSharedDemand *slot = &shared->slots[i];
+
+		if (slot->database != database)
+			continue;
+		slot->database = InvalidOid;
+		pg_memory_barrier();
+		if (!gone && pg_atomic_read_u32(&slot->what) != 0)
+			slot->database = database;
 	}
 	LWLockRelease(&shared->lock);
 }

@@ -31,7 +31,8 @@ typedef struct DcDemand
 {
 	Oid			database;
 	uint32		what;
-	TimestampTz due;			/* when there will be some; DT_NOEND: never */
+	TimestampTz due;			/* when jobs are due; DT_NOEND: never */
+	TimestampTz look_at;		/* when there will be changes to look at */
 } DcDemand;
 
 extern Size dc_demand_shmem_size(void);
@@ -47,9 +48,10 @@ extern void dc_demand_at_xact(XactEvent event);
 extern uint32 dc_demand_take(uint32 mask);
 extern uint32 dc_demand_of(Oid database);
 extern void dc_demand_set_due(TimestampTz due);
+extern void dc_demand_set_look(TimestampTz at);
 extern void dc_demand_set_wants(uint32 wants);
-extern int	dc_demand_list(DcDemand *list, int capacity);
-extern void dc_demand_forget(Oid database);
+extern int	dc_demand_list(DcDemand *list, int capacity, TimestampTz now);
+extern void dc_demand_forget(Oid database, bool gone);
 extern void dc_demand_set_launcher(Latch *latch);
 extern void dc_demand_wake_launcher(void);
 

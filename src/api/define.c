@@ -24,17 +24,19 @@
 #include "api/warm.h"
 #include "consistency/stamp.h"
 #include "preload.h"
-#include "read/fetch.h"
+#include "read/answer_stamps.h"
 #include "stats.h"
 #include "store/store.h"
 #include "widget/acl.h"
 #include "widget/analyze.h"
 #include "widget/catalog.h"
 #include "widget/describe.h"
-#include "widget/install.h"
 #include "widget/metacache.h"
+#include "widget/overrides.h"
 #include "widget/redo.h"
 #include "widget/settings.h"
+#include "widget/source_rows.h"
+#include "widget/triggers.h"
 
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -266,7 +268,7 @@ dashcache_define(PG_FUNCTION_ARGS)
 		if (old != NULL)
 		{
 			dc_catalog_lock_widget(old->id);
-			old_sources = dc_install_sources_of(old->id);
+			old_sources = dc_source_rows_relations(old->id);
 		}
 	}
 
@@ -344,10 +346,10 @@ dashcache_define(PG_FUNCTION_ARGS)
 	dc_catalog_changed();
 
 	rows = dc_redo_sources(id, analysis);
-	foreach(lc, dc_install_relations(rows))
+	foreach(lc, dc_triggers_relations(rows))
 		dc_acl_check_source(lfirst_oid(lc));
 	dc_describe_widget(name, dashboard_name, analysis, rows);
-	dc_install_remove_unused(old_sources);
+	dc_triggers_remove_unused(old_sources);
 	/* the ID may have been another widget's, before DROP EXTENSION */
 	dc_define_outdated(id, version, old == NULL);
 	PG_RETURN_VOID();
@@ -386,7 +388,7 @@ dashcache_drop(PG_FUNCTION_ARGS)
 		if (widget == NULL || widget == each)
 		{
 			sources = list_concat_unique_oid(sources,
-											 dc_install_sources_of(each->id));
+											 dc_source_rows_relations(each->id));
 			dc_define_outdated(each->id, 0, true);
 		}
 	}
@@ -404,7 +406,7 @@ dashcache_drop(PG_FUNCTION_ARGS)
 						   2, types, values, NULL);
 	dc_catalog_end(&work);
 	dc_catalog_changed();
-	dc_install_remove_unused(sources);
+	dc_triggers_remove_unused(sources);
 	PG_RETURN_VOID();
 }
 
@@ -417,7 +419,7 @@ dashcache_drop(PG_FUNCTION_ARGS)
 static void
 redo_widget(DcDashboard *dashboard, DcWidget *widget)
 {
-	List	   *old_sources = dc_install_sources_of(widget->id);
+	List	   *old_sources = dc_source_rows_relations(widget->id);
 	DcAnalysis *analysis = dc_redo_analysis(widget->owner, &widget->settings,
 											widget->query);
 	uint64		version = own_version();
@@ -425,7 +427,7 @@ redo_widget(DcDashboard *dashboard, DcWidget *widget)
 	dc_redo_version(widget->id, version, NULL);
 	dc_describe_widget(widget->name, dashboard->name, analysis,
 					   dc_redo_sources(widget->id, analysis));
-	dc_install_remove_unused(old_sources);
+	dc_triggers_remove_unused(old_sources);
 	dc_define_outdated(widget->id, version, false);
 }
 
@@ -455,7 +457,7 @@ dashcache_watch(PG_FUNCTION_ARGS)
 	dashboard = dc_existing_dashboard(dashboard_name);
 	dc_acl_check_owner(dashboard);
 	widget = dc_existing_widget(dashboard, name);
-	dc_install_check_source(source);
+	dc_overrides_check_source(source);
 	dc_acl_check_source(source);
 	if (tenant != NULL && tenant[strspn(tenant, " \t\r\n")] == '\0')
 		ereport(ERROR,
@@ -463,7 +465,7 @@ dashcache_watch(PG_FUNCTION_ARGS)
 				 errmsg("tenant expression must not be empty"),
 				 errhint("Leave it out if any change touches every tenant.")));
 	if (tenant != NULL)
-		dc_install_check_expression(tenant, source, widget);
+		dc_overrides_check_expression(tenant, source, widget);
 
 	values[0] = Int32GetDatum(widget->id);
 	values[1] = ObjectIdGetDatum(source);

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "api/arguments.h"
 #include "read/fetch.h"
 #include "widget/acl.h"
 #include "widget/metacache.h"
@@ -83,24 +84,18 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 		call->dashboard = dc_metacache_dashboard(dashboard);
 	}
 	if (call->dashboard == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("dashboard \"%s\" does not exist", text_to_cstring(name)),
-				 errhint("dashcache_define() makes one; the view dashcache_stats lists them.")));
+		call->dashboard = dc_existing_dashboard(text_to_cstring(name)); /* throws */
 	dc_acl_check_read(call->dashboard);
 
-	if (!PG_ARGISNULL(ARG_WIDGET))
-	{
-		char	   *widget = text_to_cstring(PG_GETARG_TEXT_PP(ARG_WIDGET));
+	call->request.tenant = PG_GETARG_DATUM(ARG_TENANT);
+	if (tenant_type == TEXTOID)
+		call->request.tenant = PointerGetDatum(PG_DETOAST_DATUM_PACKED(call->request.tenant));
+	call->request.tenant_type = tenant_type;
+	dc_acl_check_guard(call->dashboard, call->request.tenant, tenant_type);
 
-		call->widget = dc_metacache_widget(call->dashboard, widget);
-		if (call->widget == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("widget \"%s\" of dashboard \"%s\" does not exist",
-							widget, call->dashboard->name),
-					 errhint("The view dashcache_stats lists the widgets.")));
-	}
+	if (!PG_ARGISNULL(ARG_WIDGET))
+		call->widget = dc_existing_widget(call->dashboard,
+										  text_to_cstring(PG_GETARG_TEXT_PP(ARG_WIDGET)));
 
 	if (PG_ARGISNULL(ARG_PARAMS))
 		ereport(ERROR,
@@ -116,10 +111,6 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 				 errmsg("params must be a JSON object"),
 				 errhint("For example '{\"days\": 7}'.")));
 
-	call->request.tenant = PG_GETARG_DATUM(ARG_TENANT);
-	if (tenant_type == TEXTOID)
-		call->request.tenant = PointerGetDatum(PG_DETOAST_DATUM_PACKED(call->request.tenant));
-	call->request.tenant_type = tenant_type;
 	call->request.params = PointerGetDatum(params);
 	call->request.refresh = !PG_ARGISNULL(ARG_REFRESH) && PG_GETARG_BOOL(ARG_REFRESH);
 }

@@ -19,7 +19,7 @@
 #include "consistency/validity.h"
 #include "guc.h"
 #include "preload.h"
-#include "read/fetch.h"
+#include "read/tenant.h"
 #include "stats.h"
 #include "store/flight.h"
 #include "store/refresh_queue.h"

@@ -5,7 +5,7 @@
  *
  * A purge is announced first, then the entries are removed.  An answer that
  * is being computed meanwhile finds the announcement when it is stored, and is
- * not; see "Purges" in read/fetch.c.  This holds until the purging transaction
+ * not; see read/answer_stamps.c.  This holds until the purging transaction
  * has ended, so that a purge that goes along with a change in one transaction
  * covers the change.
  *
@@ -13,8 +13,11 @@
  */
 #include "postgres.h"
 
+#include "api/arguments.h"
+#include "attempt.h"
 #include "preload.h"
-#include "read/fetch.h"
+#include "read/answer_stamps.h"
+#include "read/tenant.h"
 #include "store/store.h"
 #include "widget/acl.h"
 #include "widget/catalog.h"
@@ -28,7 +31,6 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/resowner.h"
 
 PG_FUNCTION_INFO_V1(dashcache_purge_text);
 PG_FUNCTION_INFO_V1(dashcache_purge_bigint);
@@ -93,6 +95,23 @@ has_tag(const DcWidget *widget, const char *tag)
 	return false;
 }
 
+/* A tenant on its way to the widget's type. */
+typedef struct Conversion
+{
+	DcRequest  *request;
+	DcWidget   *widget;
+	Datum		tenant;
+} Conversion;
+
+static void
+convert(void *arg)
+{
+	Conversion *conversion = arg;
+
+	conversion->tenant = dc_tenant_of_request(conversion->request,
+											  conversion->widget);
+}
+
 /*
  * The tenant, as the widget's type.  With "lenient" what is no value of that
  * type is just no tenant of that widget.
@@ -100,47 +119,27 @@ has_tag(const DcWidget *widget, const char *tag)
 static bool
 convert_tenant(DcRequest *request, DcWidget *widget, bool lenient, Datum *tenant)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool converted = true;
+	Conversion	conversion = {request, widget};
 
 	if (!lenient || request->tenant_type == widget->tenant_type.type)
+		convert(&conversion);
+	else
 	{
-		*tenant = dc_fetch_tenant(request, widget);
-		return true;
-	}
+		ErrorData  *error = dc_attempt(convert, &conversion);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		*tenant = dc_fetch_tenant(request, widget);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-		int			category;
+		if (error != NULL)
+		{
+			int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
 
-		/* first of all the subtransaction ends, lest a caller end it */
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-
-		category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-		if (category != ERRCODE_DATA_EXCEPTION &&
-			category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
-			ReThrowError(error);
-		FreeErrorData(error);
-		converted = false;
+			if (category != ERRCODE_DATA_EXCEPTION &&
+				category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+				ReThrowError(error);
+			FreeErrorData(error);
+			return false;
+		}
 	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-	return converted;
+	*tenant = conversion.tenant;
+	return true;
 }
 
 static void
@@ -206,13 +205,8 @@ purge(const Datum *tenants, int ntenants, Oid type,
 			dc_acl_check_owner(dashboard);
 		else if (!dc_acl_is_owner(dashboard))
 			continue;
-		if (dashboard_name != NULL && widget_name != NULL &&
-			dc_metacache_widget(dashboard, widget_name) == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("widget \"%s\" of dashboard \"%s\" does not exist",
-							widget_name, dashboard_name),
-					 errhint("The view dashcache_stats lists the widgets.")));
+		if (dashboard_name != NULL && widget_name != NULL)
+			(void) dc_existing_widget(dashboard, widget_name);
 
 		for (int i = 0; i < dashboard->nwidgets; i++)
 		{
@@ -240,20 +234,14 @@ purge(const Datum *tenants, int ntenants, Oid type,
 	return dc_store_remove(is_target, &targets);
 }
 
-static char *
-text_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
 static Datum
 purge_one(FunctionCallInfo fcinfo, Oid type)
 {
 	Datum		tenant = PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0);
 
 	PG_RETURN_INT64(purge(&tenant, PG_ARGISNULL(0) ? -1 : 1, type,
-						  text_argument(fcinfo, 1), text_argument(fcinfo, 2),
-						  text_argument(fcinfo, 3)));
+						  dc_argument_text(fcinfo, 1), dc_argument_text(fcinfo, 2),
+						  dc_argument_text(fcinfo, 3)));
 }
 
 /*
@@ -299,6 +287,6 @@ dashcache_purge_array(PG_FUNCTION_ARGS)
 		}
 	}
 	PG_RETURN_INT64(purge(elements, n, TEXTOID,
-						  text_argument(fcinfo, 1), text_argument(fcinfo, 2),
-						  text_argument(fcinfo, 3)));
+						  dc_argument_text(fcinfo, 1), dc_argument_text(fcinfo, 2),
+						  dc_argument_text(fcinfo, 3)));
 }

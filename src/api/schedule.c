@@ -4,8 +4,8 @@
  *		dashcache_schedule() and its kin: jobs.
  *
  * A job with a cron expression is a row of dashcache.job and a job of pg_cron
- * that calls dashcache_run_job().  pg_cron is called as the role that calls us,
- * so what that role may do there is for pg_cron to say.
+ * that calls dashcache_run_job().  pg_cron is called as the role that scheduled
+ * the job, so what that role may do there is for pg_cron to say.
  *
  * Locking: rows of dashcache.job.
  *
@@ -19,6 +19,7 @@
 #include "warm/jobs.h"
 #include "warm/run.h"
 #include "warm/schedule.h"
+#include "warm/uses.h"
 #include "widget/acl.h"
 #include "widget/catalog.h"
 
@@ -28,18 +29,23 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(dashcache_schedule);
 PG_FUNCTION_INFO_V1(dashcache_alter_job);
 PG_FUNCTION_INFO_V1(dashcache_unschedule);
 PG_FUNCTION_INFO_V1(dashcache_run_job);
+PG_FUNCTION_INFO_V1(dashcache_lost_cron_jobs);
+PG_FUNCTION_INFO_V1(dashcache_note_visits);
+PG_FUNCTION_INFO_V1(dashcache_start_due);
 
 /* A row of dashcache.job. */
 typedef struct Job
@@ -47,8 +53,11 @@ typedef struct Job
 	int64		id;
 	char	   *dashboard;		/* NULL: all */
 	char	   *tenant;			/* NULL: all */
+	char	   *schedule;
+	bool		active;
+	TimestampTz anchor;
 	char		kind;
-	int64		cron_job;
+	int64		cron_job;		/* 0: none */
 	Oid			role;
 } Job;
 
@@ -81,21 +90,32 @@ check_cron(const char *schedule)
 			 errhint("If that is this database, CREATE EXTENSION pg_cron. Or give an interval, such as '5 minutes'.")));
 }
 
-/* Call a function of pg_cron, as the caller; returns its result. */
-static Datum
-call_cron(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
+/* Call a function of pg_cron, as a role; returns its result. */
+static int64
+call_cron(Oid role, const char *sql, int nargs, Oid *types, Datum *values)
 {
-	Datum		result;
+	Oid			save_user;
+	int			save_context;
+	int			save_nestlevel;
+	int64		result;
 	bool		isnull;
 
+	GetUserIdAndSecContext(&save_user, &save_context);
+	SetUserIdAndSecContext(role, save_context | SECURITY_LOCAL_USERID_CHANGE);
+	save_nestlevel = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(sql, nargs, types, values, nulls, false, 1) != SPI_OK_SELECT ||
+	if (SPI_execute_with_args(sql, nargs, types, values, NULL, false, 1) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "pg_cron did not answer");
-	result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	result = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
-	return isnull ? (Datum) 0 : result;
+	AtEOXact_GUC(false, save_nestlevel);
+	SetUserIdAndSecContext(save_user, save_context);
+	return result;
 }
 
 /*
@@ -103,30 +123,35 @@ call_cron(const char *sql, int nargs, Oid *types, Datum *values, const char *nul
  * that of our functions.
  */
 static int64
-make_cron_job(const char *schema, int64 job, const char *schedule)
+make_cron_job(const char *schema, const Job *job, const char *schedule)
 {
 	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[3];
 
 	check_cron(schedule);
-	values[0] = CStringGetTextDatum(psprintf("dashcache job " INT64_FORMAT, job));
+	values[0] = CStringGetTextDatum(psprintf("dashcache job " INT64_FORMAT, job->id));
 	values[1] = CStringGetTextDatum(schedule);
 	values[2] = CStringGetTextDatum(psprintf("SELECT %s.dashcache_run_job(" INT64_FORMAT ")",
-											 quote_identifier(schema), job));
-	return DatumGetInt64(call_cron("SELECT cron.schedule($1, $2, $3)", 3, types, values, NULL));
+											 quote_identifier(schema), job->id));
+	return call_cron(job->role, "SELECT cron.schedule($1, $2, $3)", 3, types, values);
 }
 
-/* Remove a job of pg_cron, if it is still there. */
+/*
+ * Remove a job of pg_cron, if it is still there.  It belongs to "role", who
+ * scheduled ours; others do not even see it, but superusers.
+ */
 static void
-drop_cron_job(int64 cron_job)
+drop_cron_job(int64 cron_job, Oid role)
 {
 	Oid			type = INT8OID;
 	Datum		value = Int64GetDatum(cron_job);
 
 	if (cron_job == 0 || !OidIsValid(get_extension_oid("pg_cron", true)))
 		return;
-	(void) call_cron("SELECT pg_catalog.count(cron.unschedule(jobid)) FROM cron.job WHERE jobid OPERATOR(pg_catalog.=) $1",
-					 1, &type, &value, NULL);
+	if (superuser() || !SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
+		role = GetUserId();
+	(void) call_cron(role, "SELECT pg_catalog.count(cron.unschedule(jobid)) FROM cron.job WHERE jobid OPERATOR(pg_catalog.=) $1",
+					 1, &type, &value);
 }
 
 /*-------------------------------------------------------------------------
@@ -165,7 +190,7 @@ read_job(int64 id, Job *job)
 
 	memset(job, 0, sizeof(*job));
 	dc_catalog_begin(&work);
-	found = dc_catalog_execute("SELECT dashboard, tenant, kind, cron_job, role FROM dashcache.job"
+	found = dc_catalog_execute("SELECT dashboard, tenant, kind, cron_job, role, schedule, active, anchor FROM dashcache.job"
 							   " WHERE id = $1 FOR UPDATE", 1, &type, &value, NULL) == 1;
 	if (found)
 	{
@@ -182,6 +207,9 @@ read_job(int64 id, Job *job)
 		if (isnull)
 			job->cron_job = 0;
 		job->role = DatumGetObjectId(SPI_getbinval(tuple, desc, 5, &isnull));
+		job->schedule = SPI_getvalue(tuple, desc, 6);
+		job->active = DatumGetBool(SPI_getbinval(tuple, desc, 7, &isnull));
+		job->anchor = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 8, &isnull));
 		MemoryContextSwitchTo(old);
 	}
 	dc_catalog_end(&work);
@@ -202,44 +230,56 @@ no_such_job(int64 id)
 }
 
 /*
- * Write down a job's schedule and when it runs next.  "schema" is that of our
- * functions, or NULL for a job that is paused: pg_cron is not told of it.
+ * Write down a job's schedule, whether it is active, and when it runs next.
+ * "schema" is that of our functions.
  */
 static void
-set_schedule(const char *schema, int64 id, const char *schedule)
+set_schedule(const char *schema, const Job *job, TimestampTz now)
 {
-	Oid			types[6] = {INT8OID, TEXTOID, CHAROID, INTERVALOID, TIMESTAMPTZOID, INT8OID};
-	Datum		values[6] = {0};
-	char		nulls[6] = {' ', ' ', ' ', 'n', 'n', 'n'};
-	DcScheduleKind kind = dc_schedule_kind(schedule);
-	TimestampTz now = GetCurrentTimestamp();
+	Oid			types[8] = {INT8OID, TEXTOID, CHAROID, INTERVALOID, TIMESTAMPTZOID, INT8OID, BOOLOID, TIMESTAMPTZOID};
+	Datum		values[8] = {0};
+	char		nulls[8] = {' ', ' ', ' ', 'n', 'n', 'n', ' ', ' '};
+	DcScheduleKind kind = dc_schedule_kind(job->schedule);
+	int64		cron_job;
 	DcCatalogWork work;
 
-	values[0] = Int64GetDatum(id);
-	values[1] = CStringGetTextDatum(schedule);
+	values[0] = Int64GetDatum(job->id);
+	values[1] = CStringGetTextDatum(job->schedule);
 	values[2] = CharGetDatum(kind);
+	values[6] = BoolGetDatum(job->active);
+	values[7] = TimestampTzGetDatum(job->anchor);
 	switch (kind)
 	{
 		case DC_SCHEDULE_INTERVAL:
-			values[3] = IntervalPGetDatum(dc_schedule_interval(schedule));
-			values[4] = TimestampTzGetDatum(dc_schedule_next(now, DatumGetIntervalP(values[3]), now));
+			values[3] = IntervalPGetDatum(dc_schedule_interval(job->schedule));
+			values[4] = TimestampTzGetDatum(dc_schedule_next(job->anchor, DatumGetIntervalP(values[3]), now));
 			nulls[3] = nulls[4] = ' ';
 			break;
 		case DC_SCHEDULE_PREDICTIVE:
+			if (job->tenant != NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("a predictive schedule is not for one tenant"),
+						 errdetail("It finds out for which tenants to warm.")));
 			values[4] = TimestampTzGetDatum(dc_schedule_next_hour(now, 0));
 			nulls[4] = ' ';
 			break;
 		case DC_SCHEDULE_CRON:
-			if (schema == NULL)
+			cron_job = make_cron_job(schema, job, job->schedule);
+			/* so pg_cron has looked at it, but does not run it */
+			if (!job->active)
+			{
+				drop_cron_job(cron_job, job->role);
 				break;
-			values[5] = Int64GetDatum(make_cron_job(schema, id, schedule));
+			}
+			values[5] = Int64GetDatum(cron_job);
 			nulls[5] = ' ';
 			break;
 	}
 	dc_catalog_begin(&work);
 	dc_catalog_execute("UPDATE dashcache.job SET schedule = $2, kind = $3, every = $4, next_run = $5,"
-					   "  cron_job = $6, anchor = clock_timestamp() WHERE id = $1",
-					   6, types, values, nulls);
+					   "  cron_job = $6, active = $7, anchor = $8 WHERE id = $1",
+					   8, types, values, nulls);
 	dc_catalog_end(&work);
 }
 
@@ -249,82 +289,70 @@ set_schedule(const char *schema, int64 id, const char *schedule)
 Datum
 dashcache_schedule(PG_FUNCTION_ARGS)
 {
-	char	   *schedule = dc_argument_text(fcinfo, 0);
-	char	   *dashboard = PG_ARGISNULL(1) ? NULL : dc_argument_name(fcinfo, 1, "dashboard");
-	char	   *tenant = dc_argument_tenant(fcinfo, 2);
+	TimestampTz now = GetCurrentTimestamp();
+	Job			job = {0};
 	Oid			types[4] = {TEXTOID, TEXTOID, TEXTOID, OIDOID};
 	Datum		values[4];
-	char		nulls[4] = {' ', dashboard == NULL ? 'n' : ' ', tenant == NULL ? 'n' : ' ', ' '};
+	char		nulls[4] = {' ', ' ', ' ', ' '};
 	DcCatalogWork work;
 	bool		isnull;
-	int64		id;
 
-	if (schedule == NULL)
+	job.schedule = dc_argument_text(fcinfo, 0);
+	job.dashboard = PG_ARGISNULL(1) ? NULL : dc_argument_name(fcinfo, 1, "dashboard");
+	job.tenant = dc_argument_tenant(fcinfo, 2);
+	job.active = true;
+	job.anchor = now;
+	job.role = GetUserId();
+	if (job.schedule == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("schedule must not be null")));
-	if (dashboard != NULL)
-		dc_acl_check_owner(dc_existing_dashboard(dashboard));
-	if (dc_schedule_kind(schedule) == DC_SCHEDULE_PREDICTIVE && tenant != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a predictive schedule is not for one tenant"),
-				 errdetail("It finds out for which tenants to warm.")));
+	if (job.dashboard != NULL)
+		dc_acl_check_owner(dc_existing_dashboard(job.dashboard));
 	dc_check_workers();
 
-	values[0] = CStringGetTextDatum(schedule);
-	values[1] = dashboard == NULL ? (Datum) 0 : CStringGetTextDatum(dashboard);
-	values[2] = tenant == NULL ? (Datum) 0 : CStringGetTextDatum(tenant);
-	values[3] = ObjectIdGetDatum(GetUserId());
+	values[0] = CStringGetTextDatum(job.schedule);
+	values[1] = job.dashboard == NULL ? (Datum) 0 : CStringGetTextDatum(job.dashboard);
+	nulls[1] = job.dashboard == NULL ? 'n' : ' ';
+	values[2] = job.tenant == NULL ? (Datum) 0 : CStringGetTextDatum(job.tenant);
+	nulls[2] = job.tenant == NULL ? 'n' : ' ';
+	values[3] = ObjectIdGetDatum(job.role);
 	dc_catalog_begin(&work);
 	dc_catalog_execute("INSERT INTO dashcache.job (schedule, dashboard, tenant, role, kind)"
 					   " VALUES ($1, $2, $3, $4, 'i') RETURNING id",
 					   4, types, values, nulls);
-	id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	job.id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	dc_catalog_end(&work);
-	set_schedule(own_schema(fcinfo), id, schedule);
+	set_schedule(own_schema(fcinfo), &job, now);
 	dc_demand_at_commit();
-	PG_RETURN_INT64(id);
+	PG_RETURN_INT64(job.id);
 }
 
 /*
- * dashcache_alter_job(job, schedule, active)
+ * dashcache_alter_job(job, schedule, active): a job that is paused and resumed
+ * keeps its turns.
  */
 Datum
 dashcache_alter_job(PG_FUNCTION_ARGS)
 {
-	MemoryContext caller = CurrentMemoryContext;
+	TimestampTz now = GetCurrentTimestamp();
 	int64		id = job_argument(fcinfo);
 	char	   *schedule = dc_argument_text(fcinfo, 1);
-	Oid			types[2] = {INT8OID, BOOLOID};
-	Datum		values[2];
-	char		nulls[2] = {' ', PG_ARGISNULL(2) ? 'n' : ' '};
-	DcCatalogWork work;
-	bool		active;
-	bool		isnull;
 	Job			job;
 
 	if (!read_job(id, &job))
 		no_such_job(id);
 
-	values[0] = Int64GetDatum(id);
-	values[1] = PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2);
-	dc_catalog_begin(&work);
-	dc_catalog_execute("UPDATE dashcache.job SET active = COALESCE($2, active) WHERE id = $1"
-					   " RETURNING active, schedule", 2, types, values, nulls);
-	active = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	if (schedule == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(caller);
-
-		schedule = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
-		MemoryContextSwitchTo(old);
-	}
-	dc_catalog_end(&work);
-
 	/* a job of pg_cron is made anew: not everybody may change one */
-	drop_cron_job(job.cron_job);
-	set_schedule(active ? own_schema(fcinfo) : NULL, id, schedule);
+	drop_cron_job(job.cron_job, job.role);
+	if (schedule != NULL)
+	{
+		job.schedule = schedule;
+		job.anchor = now;
+	}
+	if (!PG_ARGISNULL(2))
+		job.active = PG_GETARG_BOOL(2);
+	set_schedule(own_schema(fcinfo), &job, now);
 	dc_demand_at_commit();
 	PG_RETURN_VOID();
 }
@@ -343,7 +371,7 @@ dashcache_unschedule(PG_FUNCTION_ARGS)
 
 	if (!read_job(id, &job))
 		PG_RETURN_BOOL(false);
-	drop_cron_job(job.cron_job);
+	drop_cron_job(job.cron_job, job.role);
 	dc_catalog_begin(&work);
 	dc_catalog_execute("DELETE FROM dashcache.job WHERE id = $1", 1, &type, &value, NULL);
 	dc_catalog_end(&work);
@@ -359,26 +387,23 @@ dc_unschedule_dashboard(const char *dashboard)
 	Oid			type = TEXTOID;
 	Datum		value = CStringGetTextDatum(dashboard);
 	DcCatalogWork work;
-	List	   *cron_jobs = NIL;
-	ListCell   *lc;
+	Job		   *jobs;
 	uint64		n;
 
 	dc_catalog_begin(&work);
-	n = dc_catalog_execute("SELECT cron_job FROM dashcache.job WHERE dashboard = $1 AND cron_job IS NOT NULL",
+	n = dc_catalog_execute("SELECT cron_job, role FROM dashcache.job WHERE dashboard = $1 AND cron_job IS NOT NULL",
 						   1, &type, &value, NULL);
+	jobs = MemoryContextAllocZero(caller, sizeof(Job) * Max(n, 1));
 	for (uint64 i = 0; i < n; i++)
 	{
-		MemoryContext old = MemoryContextSwitchTo(caller);
-		int64	   *cron_job = palloc(sizeof(int64));
 		bool		isnull;
 
-		*cron_job = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-		cron_jobs = lappend(cron_jobs, cron_job);
-		MemoryContextSwitchTo(old);
+		jobs[i].cron_job = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		jobs[i].role = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
 	}
 	dc_catalog_end(&work);
-	foreach(lc, cron_jobs)
-		drop_cron_job(*(int64 *) lfirst(lc));
+	for (uint64 i = 0; i < n; i++)
+		drop_cron_job(jobs[i].cron_job, jobs[i].role);
 }
 
 /*
@@ -394,7 +419,65 @@ dashcache_run_job(PG_FUNCTION_ARGS)
 	dc_check_workers();
 	if (!read_job(id, &job))
 		no_such_job(id);
-	if (dc_run_of_job_exists(MyDatabaseId, id))
+	if (!job.active || dc_run_of_job_exists(MyDatabaseId, id))
 		PG_RETURN_NULL();
-	PG_RETURN_INT64(dc_request_run(job.dashboard, job.tenant, job.role, id));
+	PG_RETURN_INT64(dc_request_run(job.dashboard, job.tenant, job.role, id,
+								   job.kind == DC_SCHEDULE_PREDICTIVE ?
+								   dc_jobs_hour_ahead(GetCurrentTimestamp()) : -1));
+}
+
+/*
+ * dashcache.lost_cron_jobs(): the jobs that pg_cron is to start, and has none
+ * for.
+ */
+Datum
+dashcache_lost_cron_jobs(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool		cron = OidIsValid(get_extension_oid("pg_cron", true));
+	DcCatalogWork work;
+	uint64		n;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	dc_catalog_begin(&work);
+	n = dc_catalog_execute(cron ?
+						   "SELECT j.id FROM dashcache.job j WHERE j.kind = 'c' AND j.active"
+						   " AND NOT EXISTS (SELECT FROM cron.job c WHERE c.jobid = j.cron_job)" :
+						   "SELECT j.id FROM dashcache.job j WHERE j.kind = 'c' AND j.active",
+						   0, NULL, NULL, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Datum		value;
+		bool		isnull;
+
+		value = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+		tuplestore_putvalues(result->setResult, result->setDesc, &value, &isnull);
+	}
+	dc_catalog_end(&work);
+	return (Datum) 0;
+}
+
+/*
+ * dashcache.note_visits(dashboard, hour): learn who has come since "hour" as
+ * having come in the hour that begins then, as 'predictive' jobs do at its end.
+ */
+Datum
+dashcache_note_visits(PG_FUNCTION_ARGS)
+{
+	char	   *dashboard = dc_argument_name(fcinfo, 0, "dashboard");
+
+	dc_visits_save(dc_existing_dashboard(dashboard), PG_GETARG_TIMESTAMPTZ(1));
+	PG_RETURN_VOID();
+}
+
+/*
+ * dashcache.start_due(now): starts the jobs that are due at a time, as a worker
+ * does at theirs; returns when the next one is.
+ */
+Datum
+dashcache_start_due(PG_FUNCTION_ARGS)
+{
+	dc_check_workers();
+	dc_demand_at_commit();
+	PG_RETURN_TIMESTAMPTZ(dc_jobs_due(PG_GETARG_TIMESTAMPTZ(0)));
 }

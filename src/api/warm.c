@@ -38,6 +38,9 @@ PG_FUNCTION_INFO_V1(dashcache_worker_count);
 /* How often dashcache_warm(wait => true) tells how far it is. */
 #define TELL_EVERY_US USECS_PER_SEC
 
+/* And after how long it tells that no worker has come. */
+#define PATIENCE_US (5 * USECS_PER_SEC)
+
 /* Throw unless there are workers to do it. */
 void
 dc_check_workers(void)
@@ -63,9 +66,10 @@ dc_check_workers(void)
 
 /* Ask for a run; throws if there are too many. */
 int64
-dc_request_run(const char *dashboard, const char *tenant, Oid role, int64 job)
+dc_request_run(const char *dashboard, const char *tenant, Oid role, int64 job,
+			   int hour_of_week)
 {
-	int64		run = dc_jobs_request(dashboard, tenant, role, job, -1);
+	int64		run = dc_jobs_request(dashboard, tenant, role, job, hour_of_week);
 
 	if (run == 0)
 		ereport(ERROR,
@@ -90,12 +94,27 @@ stop(int code, Datum arg)
 		(void) kill(pids[i], SIGINT);
 }
 
-/* A worker may wait for a lock that we have, and we for the worker. */
+/*
+ * A worker may wait for a lock that we have, and we for the worker: for one of
+ * the run, or, where none can come to it, for all that there are.
+ */
 static void
 check_deadlock(int64 run)
 {
 	int			pids[DC_MAX_WORKERS];
 	int			n = dc_pool_of_run(run, pids, DC_MAX_WORKERS);
+
+	if (n == 0)
+	{
+		n = dc_pool_list(pids, DC_MAX_WORKERS);
+		if (n < dc_workers)
+			return;
+		for (int i = 0; i < n; i++)
+		{
+			if (!dc_flight_blocked_by_me(pids[i]))
+				return;
+		}
+	}
 
 	for (int i = 0; i < n; i++)
 	{
@@ -103,7 +122,7 @@ check_deadlock(int64 run)
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
 					 errmsg("deadlock detected"),
-					 errdetail("Process %d waits for run " INT64_FORMAT "; its worker, process %d, waits for a lock that process %d holds.",
+					 errdetail("Process %d waits for run " INT64_FORMAT "; a worker, process %d, waits for a lock that process %d holds.",
 							   MyProcPid, run, pids[i], MyProcPid),
 					 errhint("Warm before the transaction locks tables, or with wait => false.")));
 	}
@@ -117,6 +136,7 @@ wait_for(int64 run)
 	TimestampTz checked_at = told_at;
 	DcRunProgress progress;
 	int64		told = -1;
+	bool		warned = false;
 
 	while (dc_run_progress(run, &progress))
 	{
@@ -126,11 +146,18 @@ wait_for(int64 run)
 		CHECK_FOR_INTERRUPTS();
 		if (now - told_at >= TELL_EVERY_US && done != told)
 		{
-			ereport(INFO,
+			ereport(NOTICE,
 					(errmsg("run " INT64_FORMAT ": " INT64_FORMAT " of " INT64_FORMAT " entries, " INT64_FORMAT " failed",
 							run, done, progress.planned, progress.failed)));
 			told_at = now;
 			told = done;
+		}
+		if (progress.waits && !warned && now - progress.started_at >= PATIENCE_US)
+		{
+			ereport(NOTICE,
+					(errmsg("run " INT64_FORMAT " waits for a worker", run),
+					 errhint("All of dashcache.workers are busy, or max_worker_processes is too small; see the server's log.")));
+			warned = true;
 		}
 		if (now - checked_at >= USECS_PER_SEC)
 		{
@@ -155,7 +182,7 @@ dashcache_warm(PG_FUNCTION_ARGS)
 	if (dashboard_name != NULL)
 		dc_acl_check_owner(dc_existing_dashboard(dashboard_name));
 	dc_check_workers();
-	run = dc_request_run(dashboard_name, tenant, GetUserId(), 0);
+	run = dc_request_run(dashboard_name, tenant, GetUserId(), 0, -1);
 	if (wait)
 	{
 		PG_ENSURE_ERROR_CLEANUP(stop, PointerGetDatum(&run));

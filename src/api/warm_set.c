@@ -8,7 +8,9 @@
 #include "postgres.h"
 
 #include "read/compute_set.h"
-#include "read/fetch.h"
+#include "api/arguments.h"
+#include "read/background.h"
+#include "read/tenant.h"
 #include "widget/acl.h"
 #include "widget/metacache.h"
 
@@ -32,24 +34,13 @@ typedef struct Filling
 	MemoryContext context;		/* for one tenant */
 } Filling;
 
+/* The widget that arguments 0 and 1 name; throws unless it may be read. */
 static DcWidget *
-find_widget(const char *name, const char *dashboard_name, DcDashboard **dashboard)
+widget_argument(FunctionCallInfo fcinfo, DcDashboard **dashboard)
 {
-	DcWidget   *widget = NULL;
-
-	*dashboard = dc_metacache_dashboard(dashboard_name);
-	if (*dashboard != NULL)
-	{
-		dc_acl_check_read(*dashboard);
-		widget = dc_metacache_widget(*dashboard, name);
-	}
-	if (widget == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("widget \"%s\" of dashboard \"%s\" does not exist",
-						name, dashboard_name),
-				 errhint("The view dashcache_stats lists the widgets.")));
-	return widget;
+	*dashboard = dc_existing_dashboard(dc_argument_text(fcinfo, 1));
+	dc_acl_check_read(*dashboard);
+	return dc_existing_widget(*dashboard, dc_argument_text(fcinfo, 0));
 }
 
 /*
@@ -59,9 +50,7 @@ Datum
 dashcache_setwise(PG_FUNCTION_ARGS)
 {
 	DcDashboard *dashboard;
-	DcWidget   *widget = find_widget(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-									 text_to_cstring(PG_GETARG_TEXT_PP(1)),
-									 &dashboard);
+	DcWidget   *widget = widget_argument(fcinfo, &dashboard);
 	const char *reason = dc_setwise_reason(dashboard, widget);
 
 	if (reason == NULL)
@@ -76,9 +65,9 @@ store_answer(int tenant, const char *payload, Size len,
 	Filling    *filling = arg;
 	MemoryContext old = MemoryContextSwitchTo(filling->context);
 
-	if (dc_fetch_store(filling->dashboard, filling->widget,
-					   filling->tenants[tenant], filling->params,
-					   payload, len, computed) == NULL)
+	if (dc_background_store(filling->dashboard, filling->widget,
+							filling->tenants[tenant], filling->params,
+							payload, len, computed) == NULL)
 		filling->stored++;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(filling->context);
@@ -96,9 +85,7 @@ dashcache_warm_set(PG_FUNCTION_ARGS)
 	bool	   *nulls;
 	int			n;
 
-	filling.widget = find_widget(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-								 text_to_cstring(PG_GETARG_TEXT_PP(1)),
-								 &filling.dashboard);
+	filling.widget = widget_argument(fcinfo, &filling.dashboard);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false,
 					  TYPALIGN_INT, &elements, &nulls, &n);
 	filling.params = JsonbPGetDatum(PG_GETARG_JSONB_P(3));
@@ -117,7 +104,7 @@ dashcache_warm_set(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("tenant must not be null")));
-		filling.tenants[i] = dc_fetch_tenant(&request, filling.widget);
+		filling.tenants[i] = dc_tenant_of_request(&request, filling.widget);
 	}
 
 	filling.context = AllocSetContextCreate(CurrentMemoryContext,

@@ -21,12 +21,12 @@
 #include "warm/change.h"
 
 #include "consistency/validity.h"
-#include "read/fetch.h"
+#include "read/background.h"
+#include "read/stale.h"
 #include "store/refresh_queue.h"
 #include "store/store.h"
 #include "warm/pool.h"
 #include "warm/tasks.h"
-#include "widget/catalog.h"
 #include "widget/metacache.h"
 
 #include "miscadmin.h"
@@ -75,7 +75,7 @@ refresh(void *arg)
 {
 	DcRefreshRequest *request = arg;
 
-	(void) dc_fetch_refresh(request->widget, request->version, request->hash);
+	(void) dc_background_refresh(request->widget, request->version, request->hash);
 }
 
 static void
@@ -85,7 +85,7 @@ do_refresh(DcRefreshRequest *request)
 	bool		transient;
 
 	if (!dc_task_run(refresh, request, &error, &transient))
-		dc_fetch_refresh_failed(request->widget, request->version, request->hash);
+		dc_stale_put_off_refresh(request->widget, request->version, request->hash);
 }
 
 /* Do what sessions have asked for. */
@@ -96,7 +96,7 @@ dc_change_refresh_queued(void)
 
 	while (dc_refresh_queue_pop(MyDatabaseId, &request))
 	{
-		CHECK_FOR_INTERRUPTS();
+		dc_task_interrupts();
 		pgstat_report_activity(STATE_RUNNING, "dashcache: refreshing entries in use");
 		do_refresh(&request);
 	}
@@ -115,11 +115,11 @@ watched_widgets(void)
 									  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	ListCell   *lc;
 
-	foreach(lc, dc_catalog_dashboards())
+	foreach(lc, dc_metacache_dashboards())
 	{
-		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
+		DcDashboard *dashboard = lfirst(lc);
 
-		if (dashboard == NULL || !dashboard->warm_on_change)
+		if (!dashboard->warm_on_change)
 			continue;
 		for (int i = 0; i < dashboard->nwidgets; i++)
 		{
@@ -213,7 +213,7 @@ dc_change_refresh_changed(void)
 		qsort(look.stale, look.n, sizeof(Stale), compare_stale);
 	for (int i = 0; i < look.n; i++)
 	{
-		CHECK_FOR_INTERRUPTS();
+		dc_task_interrupts();
 		do_refresh(&look.stale[i].request);
 	}
 	return look.again;

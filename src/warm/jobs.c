@@ -32,7 +32,6 @@
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -59,6 +58,13 @@ typedef struct DueJob
 	TimestampTz anchor;
 	TimestampTz next_run;
 } DueJob;
+
+/* A dashboard whose visitors of an hour have been noted. */
+typedef struct Noted
+{
+	const char *dashboard;
+	TimestampTz hour;
+} Noted;
 
 /* A new number for a run. */
 int64
@@ -93,23 +99,31 @@ dc_jobs_request(const char *dashboard, const char *tenant, Oid role,
 	return dc_run_request(&request) ? request.id : 0;
 }
 
-/* The dashboards of a job, in the catalog's order. */
-static List *
-dashboards_of(const DueJob *job)
+/* The hour of the week for which visitors are expected now. */
+int
+dc_jobs_hour_ahead(TimestampTz now)
 {
-	List	   *all = job->dashboard != NULL ? list_make1(job->dashboard) :
-	dc_catalog_dashboards();
-	List	   *own = NIL;
+	return dc_schedule_hour_of_week(now + AHEAD_US);
+}
+
+/* Note who came in an hour, once, however many jobs want to know. */
+static void
+note_visits(DcDashboard *dashboard, TimestampTz hour, List **all_noted)
+{
+	Noted	   *noted;
 	ListCell   *lc;
 
-	foreach(lc, all)
+	foreach(lc, *all_noted)
 	{
-		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
-
-		if (dashboard != NULL && has_privs_of_role(job->role, dashboard->owner))
-			own = lappend(own, dashboard);
+		noted = lfirst(lc);
+		if (noted->hour == hour && strcmp(noted->dashboard, dashboard->name) == 0)
+			return;
 	}
-	return own;
+	noted = palloc(sizeof(Noted));
+	noted->dashboard = pstrdup(dashboard->name);
+	noted->hour = hour;
+	*all_noted = lappend(*all_noted, noted);
+	dc_visits_save(dashboard, hour);
 }
 
 /* When a job runs after "now". */
@@ -124,7 +138,7 @@ next_run(const DueJob *job, TimestampTz now)
 
 /* Do what is to be done for a job.  False: try again soon. */
 static bool
-start(const DueJob *job, TimestampTz now)
+start(const DueJob *job, TimestampTz now, List **noted)
 {
 	ListCell   *lc;
 
@@ -133,8 +147,8 @@ start(const DueJob *job, TimestampTz now)
 		/* too late, and it is no longer known who came in that hour */
 		if (now - job->next_run < USECS_PER_HOUR / 4)
 		{
-			foreach(lc, dashboards_of(job))
-				dc_visits_save(lfirst(lc), job->next_run - USECS_PER_HOUR);
+			foreach(lc, dc_acl_dashboards(job->dashboard, job->role))
+				note_visits(lfirst(lc), job->next_run - USECS_PER_HOUR, noted);
 		}
 		return true;
 	}
@@ -142,7 +156,7 @@ start(const DueJob *job, TimestampTz now)
 		return true;
 	return dc_jobs_request(job->dashboard, job->tenant, job->role, job->id,
 						   job->kind == DC_SCHEDULE_PREDICTIVE ?
-						   dc_schedule_hour_of_week(now + AHEAD_US) : -1) != 0;
+						   dc_jobs_hour_ahead(now) : -1) != 0;
 }
 
 /* The jobs that are due, locked, so that no other worker starts them, too. */
@@ -188,16 +202,16 @@ read_due(TimestampTz now)
 }
 
 /*
- * Start what is due, in a transaction of the caller's.  Returns when the next
+ * Start what is due at "now", in a transaction of the caller's.  Returns when the next
  * job is; DT_NOEND: there is none.
  */
 TimestampTz
-dc_jobs_due(void)
+dc_jobs_due(TimestampTz now)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
 	DcCatalogWork work;
 	List	   *jobs;
+	List	   *noted = NIL;
 	ListCell   *lc;
 	Datum		earliest;
 	bool		isnull;
@@ -211,7 +225,7 @@ dc_jobs_due(void)
 		Datum		values[2];
 
 		values[0] = Int64GetDatum(job->id);
-		values[1] = TimestampTzGetDatum(start(job, now) ? next_run(job, now) :
+		values[1] = TimestampTzGetDatum(start(job, now, &noted) ? next_run(job, now) :
 										now + RETRY_US);
 		dc_catalog_execute("UPDATE dashcache.job SET next_run = $2 WHERE id = $1",
 						   2, types, values, NULL);
@@ -221,6 +235,9 @@ dc_jobs_due(void)
 	earliest = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
 		next = DatumGetTimestampTz(earliest);
+	/* what is due still is locked by somebody: no use in looking all the time */
+	if (next <= now)
+		next = now + RETRY_US;
 	dc_catalog_end(&work);
 	return next;
 }

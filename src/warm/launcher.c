@@ -27,6 +27,7 @@
 
 #include "demand.h"
 #include "guc.h"
+#include "store/refresh_queue.h"
 #include "warm/pool.h"
 #include "warm/run.h"
 
@@ -82,6 +83,12 @@ static List *known = NIL;		/* OIDs of databases ever listed */
 static Oid	latest = InvalidOid;	/* the database that got the last worker */
 static TimestampTz no_slot_until = DT_NOBEGIN;
 
+/*
+ * What a database is asked for that is looked at for the first time: by a
+ * launcher that was started again, nothing that is done at the server's start.
+ */
+static uint32 visit = DC_DEMAND_PLAN;
+
 /* Have the postmaster start the launcher; while the library is preloaded. */
 void
 dc_launcher_register(void)
@@ -102,59 +109,6 @@ dc_launcher_register(void)
  * Databases
  *-------------------------------------------------------------------------
  */
-
-/*
- * List the databases: those that are new are to be looked at, and those that
- * are no more are forgotten.  Templates are left alone, for others to copy.
- */
-static void
-list_databases(void)
-{
-	MemoryContext context = CurrentMemoryContext;
-	List	   *found = NIL;
-	Relation	relation;
-	TableScanDesc scan;
-	HeapTuple	tuple;
-	ListCell   *lc;
-
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	relation = table_open(DatabaseRelationId, AccessShareLock);
-	scan = table_beginscan_catalog(relation, 0, NULL);
-	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
-	{
-		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
-
-		if (database->datallowconn && !database->datistemplate)
-		{
-			MemoryContext old = MemoryContextSwitchTo(context);
-
-			found = lappend_oid(found, database->oid);
-			MemoryContextSwitchTo(old);
-		}
-	}
-	table_endscan(scan);
-	table_close(relation, AccessShareLock);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(context);
-
-	foreach(lc, found)
-	{
-		if (!list_member_oid(known, lfirst_oid(lc)))
-			unvisited = list_append_unique_oid(unvisited, lfirst_oid(lc));
-	}
-	foreach(lc, known)
-	{
-		if (!list_member_oid(found, lfirst_oid(lc)))
-		{
-			unvisited = list_delete_oid(unvisited, lfirst_oid(lc));
-			dc_demand_forget(lfirst_oid(lc));
-			dc_run_forget(lfirst_oid(lc));
-		}
-	}
-	list_free(known);
-	known = found;
-}
 
 static Backoff *
 backoff_of(Oid database)
@@ -196,9 +150,71 @@ note_end(Oid database, bool clean)
 	backoff->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 												 Min(500L << backoff->failures, MAX_BACKOFF_MS));
 
-	/* whatever it had taken and not done has to be looked for again */
+	/*
+	 * Whatever it had taken and not done has to be looked for again; unless
+	 * its database is no more, which must not get a slot again.
+	 */
+	if (!list_member_oid(known, database))
+		return;
 	(void) dc_demand(database, DC_DEMAND_PLAN | DC_DEMAND_RUNS |
 					 DC_DEMAND_CHANGES | DC_DEMAND_USES | DC_DEMAND_REFRESH);
+}
+
+/*
+ * List the databases: those that are new are to be looked at, and those that
+ * are no more are forgotten.  Templates are left alone, for others to copy.
+ */
+static void
+list_databases(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *found = NIL;
+	Relation	relation;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	ListCell   *lc;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(relation, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+
+		if (database->datallowconn && !database->datistemplate)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
+
+			found = lappend_oid(found, database->oid);
+			MemoryContextSwitchTo(old);
+		}
+	}
+	table_endscan(scan);
+	table_close(relation, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+
+	if (dc_pool_is_first_list() || known != NIL)
+		visit = DC_DEMAND_START;
+	foreach(lc, found)
+	{
+		if (!list_member_oid(known, lfirst_oid(lc)))
+			unvisited = list_append_unique_oid(unvisited, lfirst_oid(lc));
+	}
+	foreach(lc, known)
+	{
+		if (!list_member_oid(found, lfirst_oid(lc)))
+		{
+			unvisited = list_delete_oid(unvisited, lfirst_oid(lc));
+			dc_demand_forget(lfirst_oid(lc), true);
+			dc_run_forget(lfirst_oid(lc));
+			dc_refresh_queue_forget(lfirst_oid(lc));
+			note_end(lfirst_oid(lc), true);
+		}
+	}
+	list_free(known);
+	known = found;
 }
 
 /* Take note of workers that have come up or ended. */
@@ -268,14 +284,25 @@ start_worker(Oid database)
 	return true;
 }
 
+/*
+ * How many workers there are in a database, or are coming up.  Those that an
+ * earlier launcher has started are in the pool alone.
+ */
 static int
-started_for(Oid database)
+workers_of(Oid database)
 {
 	int			n = 0;
 
 	for (int i = 0; i < nstarted; i++)
 		n += started[i].database == database;
-	return n;
+	return Max(n, dc_pool_of_database(database));
+}
+
+/* May one more be started? */
+static bool
+is_room(void)
+{
+	return nstarted < DC_MAX_WORKERS && Max(nstarted, dc_pool_count()) < dc_workers;
 }
 
 /*
@@ -293,17 +320,17 @@ serve(void)
 	bool		others_wait = false;
 
 	/* databases that nobody has looked at yet ask for that */
-	while (unvisited != NIL && nstarted < dc_workers)
+	while (unvisited != NIL && is_room())
 	{
 		Oid			database = linitial_oid(unvisited);
 
 		unvisited = list_delete_first(unvisited);
-		if (dc_demand(database, DC_DEMAND_START) &&
-			!dc_pool_is_held(database) && started_for(database) == 0)
+		if (dc_demand(database, visit) &&
+			!dc_pool_is_held(database) && workers_of(database) == 0)
 			(void) start_worker(database);
 	}
 
-	n = dc_demand_list(demands, MAX_DEMANDS);
+	n = dc_demand_list(demands, MAX_DEMANDS, now);
 	for (int i = 0; i < n; i++)
 	{
 		if (demands[i].database == latest)
@@ -313,12 +340,13 @@ serve(void)
 	{
 		DcDemand   *demand = &demands[(first + i) % n];
 		Backoff    *backoff = backoff_of(demand->database);
-		int			running = started_for(demand->database);
+		int			running = workers_of(demand->database);
 		int			useful;
 
 		/* whatever else there is to do now, that will be there then */
 		if (demand->due > now)
 			next = Min(next, demand->due);
+		next = Min(next, demand->look_at);
 		if (demand->what == 0 && demand->due > now)
 			continue;
 		if (demand->what == 0)
@@ -330,7 +358,6 @@ serve(void)
 			next = Min(next, backoff->until);
 			continue;
 		}
-
 
 		/*
 		 * One that waits will do; so will one that is just coming up.  What
@@ -346,13 +373,13 @@ serve(void)
 			useful = Max(useful, dc_run_useful_workers(demand->database));
 		for (; running < useful; running++)
 		{
-			if (nstarted >= Min(dc_workers, DC_MAX_WORKERS))
+			if (!is_room())
 			{
 				/*
 				 * whoever runs takes what there is to do, but here nobody
 				 * does
 				 */
-				others_wait |= started_for(demand->database) == 0;
+				others_wait |= workers_of(demand->database) == 0;
 				break;
 			}
 			if (no_slot_until > now)

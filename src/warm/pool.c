@@ -64,6 +64,7 @@ typedef struct DcSharedPool
 	ConditionVariable ended;
 	pg_atomic_uint32 others_wait;	/* other databases wait for a worker */
 	pg_atomic_uint32 list;		/* the launcher is to list the databases */
+	pg_atomic_uint32 listed;	/* it has done so since the server was started */
 	DcSharedWorker workers[DC_MAX_WORKERS];
 	DcSharedHold holds[HOLDS];
 
@@ -95,6 +96,7 @@ dc_pool_shmem_init(void *place)
 	ConditionVariableInit(&pool->ended);
 	pg_atomic_init_u32(&pool->others_wait, 0);
 	pg_atomic_init_u32(&pool->list, 0);
+	pg_atomic_init_u32(&pool->listed, 0);
 }
 
 /* Learn where the pool is; in every process. */
@@ -124,13 +126,27 @@ is_held_locked(Oid database)
 static void
 leave(int code, Datum arg)
 {
+	Oid			database;
+	bool		held;
+
 	if (own_worker == NULL)
 		return;
+	database = own_worker->database;
 	LWLockAcquire(&pool->lock, LW_EXCLUSIVE);
+	held = is_held_locked(database);
+	/* who is told to go has not failed */
+	if (held)
+		pool->clean[pool->nclean++ % DC_MAX_WORKERS] = MyProcPid;
 	own_worker->pid = 0;
 	LWLockRelease(&pool->lock);
 	own_worker = NULL;
+	/* should the database still be there, what was taken is to be done */
+	if (held)
+		(void) dc_demand(database, DC_DEMAND_PLAN | DC_DEMAND_RUNS |
+						 DC_DEMAND_CHANGES | DC_DEMAND_USES | DC_DEMAND_REFRESH);
 	ConditionVariableBroadcast(&pool->ended);
+	/* the postmaster tells only the launcher that has started us */
+	dc_demand_wake_launcher();
 }
 
 /*
@@ -221,6 +237,19 @@ dc_pool_set_ready(void)
 	LWLockRelease(&pool->lock);
 }
 
+/* How many workers there are in a database. */
+int
+dc_pool_of_database(Oid database)
+{
+	int			n = 0;
+
+	LWLockAcquire(&pool->lock, LW_SHARED);
+	for (int i = 0; i < DC_MAX_WORKERS; i++)
+		n += pool->workers[i].pid != 0 && pool->workers[i].database == database;
+	LWLockRelease(&pool->lock);
+	return n;
+}
+
 /* How many workers look for work in a database, or have found some. */
 int
 dc_pool_ready(Oid database)
@@ -270,6 +299,22 @@ dc_pool_wake_idle(Oid database)
 	return found;
 }
 
+/* The processes of all workers; returns how many. */
+int
+dc_pool_list(int *pids, int capacity)
+{
+	int			n = 0;
+
+	LWLockAcquire(&pool->lock, LW_SHARED);
+	for (int i = 0; i < DC_MAX_WORKERS && n < capacity; i++)
+	{
+		if (pool->workers[i].pid != 0)
+			pids[n++] = pool->workers[i].pid;
+	}
+	LWLockRelease(&pool->lock);
+	return n;
+}
+
 /* The processes that work on a run; returns how many. */
 int
 dc_pool_of_run(int64 run, int *pids, int capacity)
@@ -286,11 +331,19 @@ dc_pool_of_run(int64 run, int *pids, int capacity)
 	return n;
 }
 
-/* Tell workers that other databases wait for one of them to end. */
+/* Tell workers whether other databases wait for one of them to end. */
 void
 dc_pool_set_others_wait(bool wait)
 {
-	pg_atomic_write_u32(&pool->others_wait, wait);
+	if ((pg_atomic_exchange_u32(&pool->others_wait, wait) != 0) == wait || !wait)
+		return;
+	LWLockAcquire(&pool->lock, LW_SHARED);
+	for (int i = 0; i < DC_MAX_WORKERS; i++)
+	{
+		if (pool->workers[i].pid != 0 && pool->workers[i].idle)
+			SetLatch(pool->workers[i].latch);
+	}
+	LWLockRelease(&pool->lock);
 }
 
 /* Do other databases wait for a worker to end? */
@@ -313,6 +366,13 @@ bool
 dc_pool_is_asked_to_list(void)
 {
 	return pg_atomic_exchange_u32(&pool->list, 0) != 0;
+}
+
+/* Is this the first time since the start of the server?  Asking ends it. */
+bool
+dc_pool_is_first_list(void)
+{
+	return pg_atomic_exchange_u32(&pool->listed, 1) == 0;
 }
 
 /*-------------------------------------------------------------------------

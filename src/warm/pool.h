@@ -20,16 +20,19 @@ extern void dc_pool_set_idle(bool idle);
 extern void dc_pool_set_run(int64 run);
 
 extern int	dc_pool_count(void);
+extern int	dc_pool_of_database(Oid database);
 extern int	dc_pool_ready(Oid database);
 extern void dc_pool_set_ready(void);
 extern bool dc_pool_wake_idle(Oid database);
 extern bool dc_pool_ended_clean(pid_t pid);
 extern void dc_pool_set_others_wait(bool wait);
 extern bool dc_pool_others_wait(void);
+extern int	dc_pool_list(int *pids, int capacity);
 extern int	dc_pool_of_run(int64 run, int *pids, int capacity);
 
 extern void dc_pool_ask_to_list(void);
 extern bool dc_pool_is_asked_to_list(void);
+extern bool dc_pool_is_first_list(void);
 
 extern void dc_pool_hold(Oid database);
 extern void dc_pool_release(void);

@@ -142,6 +142,8 @@ dc_run_request(const DcRunRequest *request)
 {
 	bool		done = false;
 
+	if (!dc_demand(request->database, 0))
+		return false;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < RUNS && !done; i++)
 	{
@@ -187,6 +189,7 @@ copy_progress(DcSharedRun *run, DcRunProgress *progress)
 	progress->database = run->request.database;
 	strlcpy(progress->dashboard, run->request.dashboard, NAMEDATALEN);
 	progress->started_at = run->started_at;
+	progress->waits = run->state == WAITING;
 	progress->planned = run->plan.planned;
 	progress->warmed = pg_atomic_read_u64(&run->warmed);
 	progress->already_current = pg_atomic_read_u64(&run->already_current);
@@ -315,6 +318,7 @@ dc_run_join(DcRunRequest *request)
 {
 	static bool registered = false;
 	DcRunRole	role = DC_RUN_NONE;
+	bool		more = false;
 
 	Assert(joined == NULL);
 	if (!registered)
@@ -344,9 +348,15 @@ dc_run_join(DcRunRequest *request)
 			run->workers++;
 			*request = run->request;
 			joined = run;
+			more = role == DC_RUN_HELPER && has_tasks_locked(run) &&
+				tasks_of(run) - run->next_task > 1;
 		}
 	}
 	LWLockRelease(&shared->lock);
+
+	/* who has come has taken the demand; there is work for another one, too */
+	if (more)
+		(void) dc_demand(MyDatabaseId, DC_DEMAND_RUNS);
 	return role;
 }
 

@@ -51,6 +51,7 @@ typedef struct DcRunProgress
 	Oid			database;
 	char		dashboard[NAMEDATALEN];
 	TimestampTz started_at;
+	bool		waits;			/* for a worker, to begin with */
 	int64		planned;
 	int64		warmed;
 	int64		already_current;

@@ -73,34 +73,49 @@ plus(TimestampTz at, const Interval *every, double times)
 {
 	Interval	span;
 
-	span.month = every->month * (int32) times;
-	span.day = every->day * (int32) times;
+	span.month = (int32) (every->month * times);
+	span.day = (int32) (every->day * times);
 	span.time = every->time * (int64) times;
 	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
 												   TimestampTzGetDatum(at),
 												   IntervalPGetDatum(&span)));
 }
 
+static void
+schedule_error_callback(void *arg)
+{
+	errhint("A schedule is an interval such as '5 minutes', a cron expression of five fields such as"
+			" '0 6 * * 1-5', or 'predictive'.");
+}
+
 /* Read an interval, and refuse what cannot be a schedule. */
 Interval *
 dc_schedule_interval(const char *schedule)
 {
-	Interval   *every = DatumGetIntervalP(DirectFunctionCall3(interval_in,
-															  CStringGetDatum(schedule),
-															  ObjectIdGetDatum(InvalidOid),
-															  Int32GetDatum(-1)));
-	int64		shortest;
+	ErrorContextCallback callback;
+	Interval   *every;
+	double		shortest;
 
-	/* as short as its months and days can be */
-	shortest = every->time + (int64) every->day * (23 * USECS_PER_HOUR) +
-		(int64) every->month * (28 * USECS_PER_DAY);
+	callback.callback = schedule_error_callback;
+	callback.arg = NULL;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	every = DatumGetIntervalP(DirectFunctionCall3(interval_in,
+												  CStringGetDatum(schedule),
+												  ObjectIdGetDatum(InvalidOid),
+												  Int32GetDatum(-1)));
+	error_context_stack = callback.previous;
+
+	/* as short as its months and days can be; no integer can hold them all */
+	shortest = (double) every->time + (double) every->day * (23 * USECS_PER_HOUR) +
+		(double) every->month * (28 * USECS_PER_DAY);
 	if (shortest < USECS_PER_SEC)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("interval of a schedule is too short: \"%s\"", schedule),
 				 errdetail("The shortest is one second.")));
 	if (every->month < 0 || every->day < 0 || every->time < 0 ||
-		shortest > 100 * 365 * USECS_PER_DAY)
+		shortest > (double) (100 * 365 * USECS_PER_DAY))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("interval is no schedule: \"%s\"", schedule),
@@ -162,7 +177,15 @@ dc_schedule_next_hour(TimestampTz after, int64 ahead_us)
 Datum
 dashcache_schedule_next(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TIMESTAMPTZ(dc_schedule_next(PG_GETARG_TIMESTAMPTZ(0),
-										   PG_GETARG_INTERVAL_P(1),
-										   PG_GETARG_TIMESTAMPTZ(2)));
+	TimestampTz anchor = PG_GETARG_TIMESTAMPTZ(0);
+	Interval   *every = PG_GETARG_INTERVAL_P(1);
+	TimestampTz after = PG_GETARG_TIMESTAMPTZ(2);
+
+	if (TIMESTAMP_NOT_FINITE(anchor) || TIMESTAMP_NOT_FINITE(after) ||
+		every->month < 0 || every->day < 0 || every->time < 0 ||
+		(every->month == 0 && every->day == 0 && every->time == 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("times must be finite, and the interval longer than nothing")));
+	PG_RETURN_TIMESTAMPTZ(dc_schedule_next(anchor, every, after));
 }

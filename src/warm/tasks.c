@@ -19,13 +19,15 @@
 
 #include "warm/tasks.h"
 
+#include "read/background.h"
 #include "read/compute_set.h"
-#include "read/fetch.h"
+#include "read/tenant.h"
 #include "warm/jobs.h"
 #include "warm/pool.h"
 #include "warm/run.h"
 #include "warm/tenants.h"
-#include "widget/catalog.h"
+#include "widget/acl.h"
+#include "widget/metacache.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -59,7 +61,9 @@ static TimestampTz working_since;
 /* A dashboard to warm, and for whom. */
 typedef struct Part
 {
+	struct Work *work;
 	char	   *dashboard;
+	bool		present;		/* it is there, and the role's */
 	DcAudience	audience;
 } Part;
 
@@ -81,7 +85,8 @@ typedef struct WarmItem
 	uint32		widget;
 	const char *tenant;
 	Datum		params;
-	bool		was_current;
+	DcWarmth	warmth;
+	const char *reason;			/* why it was not stored */
 } WarmItem;
 
 /*-------------------------------------------------------------------------
@@ -99,6 +104,19 @@ may_pass(int sqlerrcode)
 }
 
 /*
+ * Obey who ends this process.  Outside a transaction there is nothing to cancel:
+ * to do so would end it, too.
+ */
+void
+dc_task_interrupts(void)
+{
+	HOLD_CANCEL_INTERRUPTS();
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+	RESUME_CANCEL_INTERRUPTS();
+}
+
+/*
  * Do something in a transaction of its own.  False if it has failed, with the
  * message in *error, in the current memory context, and in *transient whether
  * it may pass.  What fails is logged once a minute at most: a widget that fails
@@ -111,6 +129,7 @@ dc_task_run(DcTask task, void *arg, char **error, bool *transient)
 	MemoryContext caller = CurrentMemoryContext;
 	volatile bool done = false;
 
+	dc_task_interrupts();
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PG_TRY();
@@ -169,34 +188,75 @@ dc_worker_should_end(void)
  *-------------------------------------------------------------------------
  */
 
-/* Find out which dashboards, and for whom. */
+/* Find out which dashboards. */
 static void
-read_parts(void *arg)
+read_dashboards(void *arg)
 {
 	Work	   *work = arg;
 	MemoryContext old = MemoryContextSwitchTo(work->context);
-	List	   *names;
+	const char *name = work->request.dashboard[0] == '\0' ? NULL :
+	work->request.dashboard;
 	ListCell   *lc;
 
-	if (work->request.dashboard[0] != '\0')
-		names = list_make1(pstrdup(work->request.dashboard));
-	else
-		names = dc_catalog_dashboards();
-	foreach(lc, names)
+	foreach(lc, dc_acl_dashboards(name, work->request.role))
 	{
-		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
-		Part	   *part;
+		Part	   *part = palloc0(sizeof(Part));
 
-		if (dashboard == NULL || !has_privs_of_role(work->request.role, dashboard->owner))
-			continue;
-		part = palloc0(sizeof(Part));
-		part->dashboard = pstrdup(dashboard->name);
-		dc_tenants_audience(dashboard,
-							work->request.one_tenant ? work->request.tenant : NULL,
-							work->request.hour_of_week, &part->audience);
+		part->work = work;
+		part->dashboard = pstrdup(((DcDashboard *) lfirst(lc))->name);
 		work->parts = lappend(work->parts, part);
 	}
 	MemoryContextSwitchTo(old);
+}
+
+/* Find out for whom a dashboard is to be warmed. */
+static void
+read_audience(void *arg)
+{
+	Part	   *part = arg;
+	Work	   *work = part->work;
+	MemoryContext old = MemoryContextSwitchTo(work->context);
+	DcDashboard *dashboard = dc_metacache_dashboard(part->dashboard);
+
+	if (dashboard != NULL && has_privs_of_role(work->request.role, dashboard->owner))
+	{
+		dc_tenants_audience(dashboard,
+							work->request.one_tenant ? work->request.tenant : NULL,
+							work->request.hour_of_week, &part->audience);
+		part->present = true;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Make the list of what the run is about.  A dashboard whose tenants query
+ * fails is left out.  False if there is no list.
+ */
+static bool
+read_parts(Work *work)
+{
+	char	   *error;
+	bool		transient;
+	ListCell   *lc;
+
+	if (!dc_task_run(read_dashboards, work, &error, &transient))
+	{
+		dc_run_set_error(error);
+		return false;
+	}
+	foreach(lc, work->parts)
+	{
+		Part	   *part = lfirst(lc);
+
+		dc_task_interrupts();
+		if (dc_run_is_cancelled())
+			part->present = false;
+		else if (!dc_task_run(read_audience, part, &error, &transient))
+			dc_run_set_error(error);
+		if (!part->present)
+			work->parts = foreach_delete_current(work->parts, lc);
+	}
+	return true;
 }
 
 /* Count what there is to do, and say how it is divided. */
@@ -224,6 +284,10 @@ make_plan(void *arg)
 
 			int			most = 0;
 
+			/* there is nothing to be kept of these */
+			if (widget->never_cached || widget->broken)
+				continue;
+
 			for (int v = 0; (tenants = dc_tenants_of_widget(&part->audience, widget, v, &params)) != NULL; v++)
 			{
 				plan->planned += tenants->n;
@@ -250,18 +314,17 @@ warm_item(void *arg)
 {
 	WarmItem   *item = arg;
 	DcDashboard *dashboard = dc_metacache_dashboard(item->dashboard);
+	DcWidget   *widget = dashboard == NULL ? NULL :
+	dc_metacache_widget_by_id(dashboard, item->widget);
 	DcRequest	request = {0};
 
-	if (dashboard == NULL)
+	item->warmth = DC_WARM_ALREADY;
+	if (widget == NULL)
 		return;
 	request.tenant = CStringGetTextDatum(item->tenant);
 	request.tenant_type = TEXTOID;
 	request.params = item->params;
-	for (int i = 0; i < dashboard->nwidgets; i++)
-	{
-		if (dashboard->widgets[i].id == item->widget)
-			item->was_current = !dc_fetch_warm(dashboard, &dashboard->widgets[i], &request);
-	}
+	item->warmth = dc_background_warm(dashboard, widget, &request, &item->reason);
 }
 
 /* Compute one entry, and count it. */
@@ -272,10 +335,14 @@ do_item(WarmItem *item, bool last_try)
 	char	   *error = NULL;
 	bool		transient = false;
 
-	CHECK_FOR_INTERRUPTS();
-	item->was_current = false;
+	dc_task_interrupts();
 	if (dc_task_run(warm_item, item, &error, &transient))
-		dc_run_count(item->was_current ? 0 : 1, item->was_current ? 1 : 0, 0);
+	{
+		dc_run_count(item->warmth == DC_WARM_NOW, item->warmth == DC_WARM_ALREADY,
+					 item->warmth == DC_WARM_NOT_STORED);
+		if (item->warmth == DC_WARM_NOT_STORED)
+			dc_run_set_error(psprintf("an answer was not stored: %s", item->reason));
+	}
 	else if (transient && !last_try && !dc_run_is_cancelled())
 	{
 		MemoryContext old = MemoryContextSwitchTo(work->context);
@@ -328,6 +395,20 @@ read_widgets(void *arg)
 	MemoryContextSwitchTo(old);
 }
 
+/* The widgets of a part; none if they cannot be read. */
+static List *
+widgets_of(Part *part)
+{
+	Widgets		widgets = {part, NIL, CurrentMemoryContext};
+	char	   *error;
+	bool		transient;
+
+	if (dc_task_run(read_widgets, &widgets, &error, &transient))
+		return widgets.list;
+	dc_run_set_error(error);
+	return NIL;
+}
+
 /* Do the tenants of one remainder. */
 static void
 do_chunk(Work *work, int chunk)
@@ -337,24 +418,18 @@ do_chunk(Work *work, int chunk)
 
 	foreach(lc, work->parts)
 	{
-		Widgets		widgets = {lfirst(lc), NIL, CurrentMemoryContext};
-		char	   *error;
-		bool		transient;
+		Part	   *part = lfirst(lc);
 
-		if (!dc_task_run(read_widgets, &widgets, &error, &transient))
-		{
-			dc_run_set_error(error);
-			continue;
-		}
-		foreach(lc2, widgets.list)
+		foreach(lc2, widgets_of(part))
 		{
 			DcWidget   *widget = lfirst(lc2);
 			const DcTenantList *tenants;
-			WarmItem	item = {work, widgets.part->dashboard, widget->id};
+			WarmItem	item = {work, part->dashboard, widget->id};
 
-			if (in_plan(&work->plan, widget->id))
+			if (widget->never_cached || widget->broken ||
+				in_plan(&work->plan, widget->id))
 				continue;
-			for (int v = 0; (tenants = dc_tenants_of_widget(&widgets.part->audience, widget, v, &item.params)) != NULL; v++)
+			for (int v = 0; (tenants = dc_tenants_of_widget(&part->audience, widget, v, &item.params)) != NULL; v++)
 			{
 				for (int i = 0; i < tenants->n && !dc_run_is_cancelled(); i++)
 				{
@@ -383,6 +458,7 @@ typedef struct Set
 	Datum	   *tenants;		/* those that need it */
 	int			ntenants;
 	int			stored;
+	const char *reason;			/* why some were not */
 	MemoryContext context;
 } Set;
 
@@ -392,10 +468,14 @@ store_one(int tenant, const char *payload, Size len,
 {
 	Set		   *set = arg;
 	MemoryContext old = MemoryContextSwitchTo(set->context);
+	const char *reason;
 
-	(void) dc_fetch_store(set->dashboard, set->widget, set->tenants[tenant],
-						  set->params, payload, len, computed);
-	set->stored++;
+	reason = dc_background_store(set->dashboard, set->widget, set->tenants[tenant],
+								 set->params, payload, len, computed);
+	if (reason == NULL)
+		set->stored++;
+	else
+		set->reason = reason;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(set->context);
 }
@@ -409,12 +489,8 @@ compute_set(void *arg)
 	set->stored = 0;
 	set->ntenants = 0;
 	set->dashboard = dashboard;
-	set->widget = NULL;
-	for (int i = 0; dashboard != NULL && i < dashboard->nwidgets; i++)
-	{
-		if (dashboard->widgets[i].id == set->widget_id)
-			set->widget = &dashboard->widgets[i];
-	}
+	set->widget = dashboard == NULL ? NULL :
+		dc_metacache_widget_by_id(dashboard, set->widget_id);
 	if (set->widget == NULL)
 		return;
 
@@ -429,8 +505,8 @@ compute_set(void *arg)
 
 		request.tenant = CStringGetTextDatum(set->list->list[i]);
 		request.tenant_type = TEXTOID;
-		tenant = dc_fetch_tenant(&request, set->widget);
-		if (dc_fetch_needs_refresh(dashboard, set->widget, tenant, set->params))
+		tenant = dc_tenant_of_request(&request, set->widget);
+		if (dc_background_needed(dashboard, set->widget, tenant, set->params))
 			set->tenants[set->ntenants++] = tenant;
 	}
 	if (set->ntenants > 0)
@@ -447,23 +523,18 @@ do_set(Work *work, uint32 widget_id)
 
 	foreach(lc, work->parts)
 	{
-		Widgets		widgets = {lfirst(lc), NIL, CurrentMemoryContext};
-		char	   *error;
-		bool		transient;
+		Part	   *part = lfirst(lc);
 
-		if (!dc_task_run(read_widgets, &widgets, &error, &transient))
-		{
-			dc_run_set_error(error);
-			continue;
-		}
-		foreach(lc2, widgets.list)
+		foreach(lc2, widgets_of(part))
 		{
 			DcWidget   *widget = lfirst(lc2);
-			Set			set = {work, widgets.part->dashboard, widget_id};
+			Set			set = {work, part->dashboard, widget_id};
+			char	   *error;
+			bool		transient;
 
 			if (widget->id != widget_id)
 				continue;
-			for (int v = 0; (set.list = dc_tenants_of_widget(&widgets.part->audience, widget, v, &set.params)) != NULL; v++)
+			for (int v = 0; (set.list = dc_tenants_of_widget(&part->audience, widget, v, &set.params)) != NULL; v++)
 			{
 				WarmItem	item = {work, set.dashboard_name, widget_id};
 
@@ -471,7 +542,10 @@ do_set(Work *work, uint32 widget_id)
 					continue;
 				if (dc_task_run(compute_set, &set, &error, &transient))
 				{
-					dc_run_count(set.stored, set.list->n - set.stored, 0);
+					dc_run_count(set.stored, set.list->n - set.ntenants,
+								 set.ntenants - set.stored);
+					if (set.stored < set.ntenants)
+						dc_run_set_error(psprintf("an answer was not stored: %s", set.reason));
 					continue;
 				}
 				item.params = set.params;
@@ -503,10 +577,13 @@ do_again(Work *work)
 	}
 }
 
+/* Who cancels the run does not mean this; an error ends the hold, too. */
 static void
 save_run(void *arg)
 {
+	HOLD_CANCEL_INTERRUPTS();
 	dc_jobs_save_run(arg);
+	RESUME_CANCEL_INTERRUPTS();
 }
 
 /*-------------------------------------------------------------------------
@@ -516,10 +593,10 @@ save_run(void *arg)
 
 /*
  * Work on the runs of this database, until there is nothing to do for them.
- * Called outside a transaction.
+ * "between" is called between tasks.  Called outside a transaction.
  */
 void
-dc_task_join_run(void)
+dc_task_join_run(void (*between) (void))
 {
 	DcRunRequest request;
 	DcRunRole	role;
@@ -544,11 +621,15 @@ dc_task_join_run(void)
 							request.dashboard[0] != '\0' ? request.dashboard : "all dashboards");
 		pgstat_report_activity(STATE_RUNNING, activity);
 
-		failed = !dc_task_run(read_parts, &work, &error, &transient) ||
-			(role == DC_RUN_LEADER && !dc_task_run(make_plan, &work, &error, &transient));
+		failed = !read_parts(&work);
+		if (!failed && role == DC_RUN_LEADER &&
+			!dc_task_run(make_plan, &work, &error, &transient))
+		{
+			failed = true;
+			dc_run_set_error(error);
+		}
 		if (failed)
 		{
-			dc_run_set_error(error);
 			memset(&work.plan, 0, sizeof(work.plan));
 			if (role == DC_RUN_LEADER)
 				dc_run_set_plan(&work.plan);
@@ -565,6 +646,8 @@ dc_task_join_run(void)
 					do_set(&work, work.plan.sets[task]);
 				else
 					do_chunk(&work, task - work.plan.nsets);
+				between();
+				pgstat_report_activity(STATE_RUNNING, activity);
 			}
 			do_again(&work);
 		}

@@ -14,7 +14,8 @@
 typedef void (*DcTask) (void *arg);
 
 extern bool dc_task_run(DcTask task, void *arg, char **error, bool *transient);
-extern void dc_task_join_run(void);
+extern void dc_task_interrupts(void);
+extern void dc_task_join_run(void (*between) (void));
 extern void dc_worker_begin(void);
 extern bool dc_worker_should_end(void);
 

@@ -14,7 +14,7 @@
 
 #include "warm/tenants.h"
 
-#include "read/fetch.h"
+#include "read/tenant.h"
 #include "store/store.h"
 #include "warm/uses.h"
 #include "widget/catalog.h"
@@ -22,10 +22,12 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 
 static void
 add(DcTenantList *tenants, char *tenant)
@@ -65,6 +67,23 @@ make_unique(DcTenantList *tenants)
 	return before - tenants->n;
 }
 
+static bool
+is_one_select(SPIPlanPtr plan)
+{
+	List	   *sources = SPI_plan_get_plan_sources(plan);
+	CachedPlanSource *source;
+	Query	   *query;
+
+	if (list_length(sources) != 1)
+		return false;
+	source = linitial(sources);
+	if (list_length(source->query_list) != 1)
+		return false;
+	query = linitial_node(Query, source->query_list);
+	return query->commandType == CMD_SELECT && !query->hasModifyingCTE &&
+		query->rowMarks == NIL;
+}
+
 /*
  * Run a tenants query, as its owner, and add what it lists; the result is in
  * the current memory context.  Throws what the query throws, and refuses what
@@ -84,7 +103,7 @@ dc_tenants_query(const char *query, Oid owner, const DcSettings *settings,
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	plan = SPI_prepare(query, 0, NULL);
-	if (plan == NULL || !SPI_is_cursor_plan(plan))
+	if (plan == NULL || !is_one_select(plan))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("the tenants query must be one SELECT")));
@@ -199,7 +218,7 @@ dc_tenants_audience(DcDashboard *dashboard, const char *one_tenant,
 	for (int v = 0; v < Max(dashboard->nvariants, 1); v++)
 	{
 		Datum		params = dashboard->nvariants > 0 ? dashboard->variants[v] :
-		DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		dc_params_none();
 		DcVariant  *variant = variant_of(audience, params);
 
 		for (int i = 0; i < listed.n; i++)
@@ -221,7 +240,7 @@ dc_tenants_of_widget(const DcAudience *audience, const DcWidget *widget,
 {
 	if (!widget->uses_params)
 	{
-		*params = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		*params = dc_params_none();
 		return variant == 0 ? &audience->plain : NULL;
 	}
 	if (variant >= audience->nvariants)

@@ -16,7 +16,7 @@
 
 #include "warm/uses.h"
 
-#include "read/fetch.h"
+#include "read/tenant.h"
 #include "store/store.h"
 #include "warm/schedule.h"
 #include "widget/catalog.h"
@@ -46,6 +46,9 @@
 /* A tenant is expected in an hour if it came in it in this share of the weeks. */
 #define EXPECTED_SHARE 0.5
 
+/* Smaller shares are as good as none. */
+#define SMALLEST_SHARE 0.05
+
 /* A copy of what an entry says about its use. */
 typedef struct Use
 {
@@ -59,6 +62,7 @@ typedef struct Use
 typedef struct Collect
 {
 	DcDashboard *dashboard;
+	TimestampTz since;
 	Use		   *uses;
 } Collect;
 
@@ -66,8 +70,11 @@ static void
 collect_use(const DcSharedEntry *entry, void *arg)
 {
 	Collect    *collect = arg;
+	TimestampTz last_used_at = (TimestampTz)
+	pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &entry->last_used_at));
 
-	if (entry->database != MyDatabaseId)
+	/* what was warmed and never read is not in use */
+	if (entry->database != MyDatabaseId || last_used_at < collect->since)
 		return;
 	for (int i = 0; i < collect->dashboard->nwidgets; i++)
 	{
@@ -84,7 +91,7 @@ collect_use(const DcSharedEntry *entry, void *arg)
 		if (widget->uses_params)
 			use->params = dc_params_from_bytes(DC_ENTRY_PARAMS(entry),
 											   entry->params_len);
-		use->last_used_at = (TimestampTz) pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &entry->last_used_at));
+		use->last_used_at = last_used_at;
 		use->next = collect->uses;
 		collect->uses = use;
 	}
@@ -93,7 +100,9 @@ collect_use(const DcSharedEntry *entry, void *arg)
 static Use *
 uses_of(DcDashboard *dashboard)
 {
-	Collect		collect = {dashboard, NULL};
+	Collect		collect = {dashboard};
+
+	collect.since = GetCurrentTimestamp() - USE_DAYS * USECS_PER_DAY;
 
 	dc_store_scan(collect_use, &collect);
 	return collect.uses;
@@ -219,10 +228,16 @@ dc_visits_save(DcDashboard *dashboard, TimestampTz hour)
 	values[3] = TimestampTzGetDatum(hour);
 
 	dc_catalog_begin(&work);
-	dc_catalog_execute("UPDATE dashcache.visit v SET hours[$3] = v.hours[$3] * (1 - 1 /"
-					   "  least(floor(extract(epoch FROM $4 - v.since) / 604800) + 1, " CppAsString2(VISIT_WEEKS) "))"
+	dc_catalog_execute("UPDATE dashcache.visit v SET hours[$3] ="
+					   " (SELECT CASE WHEN n.share < " CppAsString2(SMALLEST_SHARE) " THEN 0 ELSE n.share END"
+					   "  FROM (VALUES (v.hours[$3] * (1 - 1 / least(floor(extract(epoch FROM $4 - v.since) / 604800) + 1, "
+					   CppAsString2(VISIT_WEEKS) ")))) n (share))"
 					   " WHERE v.dashboard = $1 AND v.hours[$3] > 0 AND v.since < $4 AND NOT v.tenant = ANY ($2)",
 					   4, types, values, NULL);
+	/* who has not come for months is forgotten */
+	dc_catalog_execute("DELETE FROM dashcache.visit v WHERE v.dashboard = $1"
+					   " AND v.hours = array_fill(0::real, ARRAY[168])",
+					   1, types, values, NULL);
 	dc_catalog_execute("INSERT INTO dashcache.visit AS v (dashboard, tenant, hours, since)"
 					   " SELECT DISTINCT $1, t, array_fill(0::real, ARRAY[$3 - 1]) || 1::real || array_fill(0::real, ARRAY[168 - $3]), $4"
 					   " FROM unnest($2) t"

@@ -4,9 +4,13 @@
  *		Commands that workers must not stand in the way of.
  *
  * DROP DATABASE and its like want the database for themselves, and DROP
- * EXTENSION wants our tables.  They keep the workers out (pool.c) while they
- * run; DROP EXTENSION until its transaction has ended, since a worker that came
- * in between would hold the locks that it needs at its end.
+ * EXTENSION wants our tables.  They keep the workers out (pool.c) until their
+ * transaction has ended: a worker that came before would hold the locks that
+ * DROP EXTENSION needs at its end.  That is the end also if the command fails,
+ * or is cancelled while it waits for the workers to go.
+ *
+ * Which databases there are is asked for at that end, too.  Before it the
+ * launcher would not see that one has come or gone.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,8 +26,8 @@
 #include "commands/defrem.h"
 #include "miscadmin.h"
 
-/* Is there a hold that ends with the transaction? */
-static bool hold_until_end = false;
+/* Does this transaction make databases, or drop them? */
+static bool list_at_end = false;
 
 /* The database that a command wants for itself; InvalidOid: none. */
 static Oid
@@ -61,13 +65,17 @@ wanted_database(Node *statement)
 	return name == NULL ? InvalidOid : get_database_oid(name, true);
 }
 
+/* Does a command drop our extension, or might it? */
 static bool
 drops_extension(Node *statement)
 {
 	ListCell   *lc;
 
-	if (IsA(statement, DropStmt) &&
-		((DropStmt *) statement)->removeType == OBJECT_EXTENSION)
+	if (IsA(statement, DropOwnedStmt))
+		return true;
+	if (!IsA(statement, DropStmt))
+		return false;
+	if (((DropStmt *) statement)->removeType == OBJECT_EXTENSION)
 	{
 		foreach(lc, ((DropStmt *) statement)->objects)
 		{
@@ -75,7 +83,8 @@ drops_extension(Node *statement)
 				return true;
 		}
 	}
-	return false;
+	return ((DropStmt *) statement)->removeType == OBJECT_SCHEMA &&
+		((DropStmt *) statement)->behavior == DROP_CASCADE;
 }
 
 /*
@@ -93,40 +102,36 @@ dc_utility_begins(Node *statement)
 		return ((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
 	if (drops_extension(statement))
 	{
-		hold_until_end = true;
 		dc_pool_hold(MyDatabaseId);
 		return false;
 	}
 	database = wanted_database(statement);
-	if (!OidIsValid(database))
-		return false;
-	dc_pool_hold(database);
-	return true;
-}
-
-/* A utility command has ended, or failed. */
-void
-dc_utility_ends(Node *statement)
-{
-	if (IsA(statement, TransactionStmt))
+	if (OidIsValid(database))
 	{
-		/* nobody here knows what it has changed */
-		dc_demand_changes();
-		return;
+		list_at_end = true;
+		dc_pool_hold(database);
 	}
-	dc_pool_release();
-	dc_pool_ask_to_list();
+	return false;
 }
 
-/* The transaction of DROP EXTENSION has ended. */
+/* COMMIT PREPARED has ended, or failed: nobody here knows what it has changed. */
+void
+dc_utility_ends(void)
+{
+	dc_demand_changes();
+}
+
+/* The end of a transaction; nothing may be thrown. */
 void
 dc_utility_at_xact(XactEvent event)
 {
-	if (hold_until_end &&
-		(event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
-		 event == XACT_EVENT_PREPARE))
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
+		return;
+	dc_pool_release();
+	if (list_at_end)
 	{
-		hold_until_end = false;
-		dc_pool_release();
+		list_at_end = false;
+		dc_pool_ask_to_list();
 	}
 }

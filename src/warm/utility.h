@@ -14,7 +14,7 @@
 #include "nodes/parsenodes.h"
 
 extern bool dc_utility_begins(Node *statement);
-extern void dc_utility_ends(Node *statement);
+extern void dc_utility_ends(void);
 extern void dc_utility_at_xact(XactEvent event);
 
 #endif							/* DASHCACHE_UTILITY_H */

@@ -51,6 +51,9 @@
 #define USE_DELAY_US (2 * USECS_PER_SEC)
 #define MAX_USE_DELAY_US USECS_PER_MINUTE
 
+/* What this worker has taken and not done yet. */
+static uint32 taken = 0;
+
 static TimestampTz changes_due = DT_NOEND;
 static TimestampTz changes_not_before = DT_NOBEGIN;
 static TimestampTz uses_due = DT_NOEND;
@@ -64,22 +67,6 @@ typedef struct Outlook
 	uint32		wants;
 } Outlook;
 
-static List *
-all_dashboards(void)
-{
-	List	   *dashboards = NIL;
-	ListCell   *lc;
-
-	foreach(lc, dc_catalog_dashboards())
-	{
-		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
-
-		if (dashboard != NULL)
-			dashboards = lappend(dashboards, dashboard);
-	}
-	return dashboards;
-}
-
 /* Read what dashboards want, and start the jobs that are due. */
 static void
 make_plan(void *arg)
@@ -92,7 +79,7 @@ make_plan(void *arg)
 	if (!plan->present)
 		return;
 	plan->wants = 0;
-	foreach(lc, all_dashboards())
+	foreach(lc, dc_metacache_dashboards())
 	{
 		DcDashboard *dashboard = lfirst(lc);
 
@@ -106,7 +93,7 @@ make_plan(void *arg)
 		}
 	}
 	dc_demand_set_wants(plan->wants);
-	dc_demand_set_due(dc_jobs_due());
+	dc_demand_set_due(dc_jobs_due(GetCurrentTimestamp()));
 }
 
 static void
@@ -114,7 +101,7 @@ save_uses(void *arg)
 {
 	ListCell   *lc;
 
-	foreach(lc, all_dashboards())
+	foreach(lc, dc_metacache_dashboards())
 	{
 		DcDashboard *dashboard = lfirst(lc);
 
@@ -130,17 +117,32 @@ log_failure(const char *what, const char *error)
 			(errmsg("dashcache could not %s: %s", what, error)));
 }
 
+/* At exit, however that comes about: what was not done is for the next one. */
+static void
+give_back(int code, Datum arg)
+{
+	if (changes_due != DT_NOEND)
+		dc_demand_set_look(changes_due);
+	if (uses_due != DT_NOEND)
+		taken |= DC_DEMAND_USES;
+	if (taken != 0)
+		(void) dc_demand(MyDatabaseId, taken);
+}
+
 /* End, as is right when there is nothing more to do. */
 static void
 end(void)
 {
-	/* what has been put off is for the next one */
-	if (changes_due != DT_NOEND)
-		(void) dc_demand(MyDatabaseId, DC_DEMAND_CHANGES);
-	if (uses_due != DT_NOEND)
-		(void) dc_demand(MyDatabaseId, DC_DEMAND_USES);
 	dc_pool_leave_clean();
 	proc_exit(0);
+}
+
+/* What readers wait for is done in between, too. */
+static void
+urgent_work(void)
+{
+	if (dc_demand_take(DC_DEMAND_REFRESH) != 0)
+		dc_change_refresh_queued();
 }
 
 /* Do what there is to do of these kinds. */
@@ -162,7 +164,8 @@ work(uint32 what)
 		}
 		if (!plan.present)
 		{
-			dc_demand_forget(MyDatabaseId);
+			taken = 0;
+			dc_demand_forget(MyDatabaseId, false);
 			end();
 		}
 	}
@@ -173,7 +176,7 @@ work(uint32 what)
 	if (what & DC_DEMAND_REFRESH)
 		dc_change_refresh_queued();
 	if (what & DC_DEMAND_RUNS)
-		dc_task_join_run();
+		dc_task_join_run(urgent_work);
 }
 
 /* Do what was put off and is due; returns when the next is. */
@@ -205,6 +208,20 @@ work_due(void)
 	return Min(changes_due, uses_due);
 }
 
+/*
+ * Whatever is usual here, a worker is not to be stopped by it.  A lock_timeout
+ * does not stop it: what fails by that is tried again.
+ */
+static void
+set_up_session(void)
+{
+	SetConfigOption("application_name", "dashcache worker", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 /* The main function of a worker; the argument is its database. */
 void
 dashcache_worker_main(Datum arg)
@@ -218,7 +235,8 @@ dashcache_worker_main(Datum arg)
 	if (!dc_pool_enter(database))
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	SetConfigOption("application_name", "dashcache worker", PGC_USERSET, PGC_S_SESSION);
+	set_up_session();
+	before_shmem_exit(give_back, (Datum) 0);
 	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "dashcache worker",
 												ALLOCSET_DEFAULT_SIZES));
 	dc_worker_begin();
@@ -229,17 +247,19 @@ dashcache_worker_main(Datum arg)
 		TimestampTz now;
 		TimestampTz due;
 		uint32		what;
+		bool		soon;
 
-		CHECK_FOR_INTERRUPTS();
+		dc_task_interrupts();
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		MemoryContextReset(CurrentMemoryContext);
-		what = dc_demand_take(~0U);
+		what = taken = dc_demand_take(~0U);
 		if (what != 0)
 			work(what);
+		taken = 0;
 		due = work_due();
 		now = GetCurrentTimestamp();
 		if (dc_worker_should_end())
@@ -249,16 +269,17 @@ dashcache_worker_main(Datum arg)
 			idle_since = now;
 			continue;
 		}
-		if (due == DT_NOEND && now - idle_since >= LINGER_US)
+		/* what comes soon is waited for, what comes later is for another */
+		soon = uses_due != DT_NOEND || due - now < LINGER_US;
+		if (!soon && (now - idle_since >= LINGER_US || dc_pool_others_wait()))
 			end();
 
 		pgstat_report_activity(STATE_IDLE, NULL);
 		dc_pool_set_idle(true);
 		/* what has come before we were seen to wait */
-		if (dc_demand_of(database) == 0)
+		if (dc_demand_of(database) == 0 && (soon || !dc_pool_others_wait()))
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 TimestampDifferenceMilliseconds(now, due != DT_NOEND ? due :
-															 idle_since + LINGER_US) + 1,
+							 TimestampDifferenceMilliseconds(now, soon ? due : idle_since + LINGER_US) + 1,
 							 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		dc_pool_set_idle(false);

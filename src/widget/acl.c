@@ -7,6 +7,9 @@
  * owner, whoever has the owner's privileges, and whoever it was granted to
  * may read it; only the former may change it.
  *
+ * A dashboard may have a guard: a setting that has to hold the tenant asked for,
+ * whoever asks.
+ *
  * The refusals name what was asked for and nothing else.
  *
  *-------------------------------------------------------------------------
@@ -15,16 +18,44 @@
 
 #include "widget/acl.h"
 
+#include "widget/catalog.h"
+
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/uuid.h"
 
 /* May the current user do what only the owner may? */
 bool
 dc_acl_is_owner(const DcDashboard *dashboard)
 {
 	return has_privs_of_role(GetUserId(), dashboard->owner);
+}
+
+/*
+ * The dashboards whose owner's privileges a role has: all, or, unless "name" is
+ * NULL, that one.
+ */
+List *
+dc_acl_dashboards(const char *name, Oid role)
+{
+	List	   *names = name != NULL ? list_make1(unconstify(char *, name)) :
+	dc_catalog_dashboards();
+	List	   *own = NIL;
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
+
+		if (dashboard != NULL && has_privs_of_role(role, dashboard->owner))
+			own = lappend(own, dashboard);
+	}
+	return own;
 }
 
 /* Throw unless the current user may read the dashboard. */
@@ -44,6 +75,60 @@ dc_acl_check_read(const DcDashboard *dashboard)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied for dashboard \"%s\"", dashboard->name),
 			 errhint("Its owner can allow it with dashcache_grant().")));
+}
+
+/* Is this the text of the tenant? */
+static bool
+is_text_of(const char *value, Datum tenant, Oid tenant_type)
+{
+	static const char digits[] = "0123456789abcdef";
+	char		buffer[2 * UUID_LEN + 5];
+	char	   *p = buffer;
+
+	if (tenant_type == INT8OID)
+	{
+		StaticAssertStmt(sizeof(buffer) > MAXINT8LEN, "a bigint must fit");
+		pg_lltoa(DatumGetInt64(tenant), buffer);
+		return strcmp(value, buffer) == 0;
+	}
+	if (tenant_type == UUIDOID)
+	{
+		const pg_uuid_t *uuid = DatumGetUUIDP(tenant);
+
+		for (int i = 0; i < UUID_LEN; i++)
+		{
+			if (i == 4 || i == 6 || i == 8 || i == 10)
+				*p++ = '-';
+			*p++ = digits[uuid->data[i] >> 4];
+			*p++ = digits[uuid->data[i] & 15];
+		}
+		*p = '\0';
+		return strcmp(value, buffer) == 0 || pg_strcasecmp(value, buffer) == 0;
+	}
+	Assert(tenant_type == TEXTOID);
+	return strlen(value) == VARSIZE_ANY_EXHDR(DatumGetPointer(tenant)) &&
+		memcmp(value, VARDATA_ANY(DatumGetPointer(tenant)), strlen(value)) == 0;
+}
+
+/*
+ * Throw unless the dashboard's guard holds the tenant asked for, or there is
+ * none.  "tenant" is text (not toasted), bigint or uuid.  Called at each hit:
+ * where all is well nothing is allocated.
+ */
+void
+dc_acl_check_guard(const DcDashboard *dashboard, Datum tenant, Oid tenant_type)
+{
+	const char *value;
+
+	if (dashboard->guard == NULL)
+		return;
+	value = GetConfigOption(dashboard->guard, true, false);
+	/* at the end of a transaction that has set it, a setting is left empty */
+	if (value == NULL || value[0] == '\0' || !is_text_of(value, tenant, tenant_type))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for this tenant of dashboard \"%s\"", dashboard->name),
+				 errdetail("The setting \"%s\" does not hold the tenant asked for.", dashboard->guard)));
 }
 
 /* Throw unless the current user may change the dashboard. */

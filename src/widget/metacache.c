@@ -498,6 +498,35 @@ dc_metacache_dashboard_of(uint32 widget)
 	return name == NULL ? NULL : dc_metacache_dashboard(name);
 }
 
+/* All dashboards.  Reads the catalog. */
+List *
+dc_metacache_dashboards(void)
+{
+	List	   *dashboards = NIL;
+	ListCell   *lc;
+
+	foreach(lc, dc_catalog_dashboards())
+	{
+		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
+
+		if (dashboard != NULL)
+			dashboards = lappend(dashboards, dashboard);
+	}
+	return dashboards;
+}
+
+/* The widget with that ID, or NULL. */
+DcWidget *
+dc_metacache_widget_by_id(DcDashboard *dashboard, uint32 id)
+{
+	for (int i = 0; i < dashboard->nwidgets; i++)
+	{
+		if (dashboard->widgets[i].id == id)
+			return &dashboard->widgets[i];
+	}
+	return NULL;
+}
+
 /* The widget of that name, or NULL. */
 DcWidget *
 dc_metacache_widget(DcDashboard *dashboard, const char *name)

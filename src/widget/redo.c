@@ -19,8 +19,11 @@
 
 #include "widget/redo.h"
 
+#include "attempt.h"
 #include "widget/catalog.h"
-#include "widget/install.h"
+#include "widget/overrides.h"
+#include "widget/source_rows.h"
+#include "widget/triggers.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -30,7 +33,6 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
@@ -62,12 +64,12 @@ dc_redo_analysis(Oid owner, const DcSettings *settings, const char *query)
 List *
 dc_redo_sources(uint32 widget, DcAnalysis *analysis)
 {
-	List	   *rows = dc_install_plan(widget, analysis);
+	List	   *rows = dc_overrides_apply(widget, analysis);
 	DcCatalogWork work;
 
-	dc_install_triggers(rows, dc_install_rows_of(widget));
+	dc_triggers_install(rows, dc_source_rows_of(widget));
 	dc_catalog_begin(&work);
-	dc_install_write(widget, rows, analysis);
+	dc_source_rows_write(widget, rows, analysis);
 	dc_catalog_end(&work);
 	dc_catalog_changed();
 	return rows;
@@ -87,7 +89,7 @@ dc_redo_version(uint32 widget, uint64 version, const char *problem)
 	dc_catalog_begin(&work);
 	/* the triggers must not go by what is no longer so */
 	if (problem != NULL)
-		dc_install_clear(widget);
+		dc_source_rows_clear(widget);
 	dc_catalog_execute("UPDATE dashcache.widget SET version = $2, problem = $3 WHERE id = $1",
 					   3, types, values, problem == NULL ? "  n" : "   ");
 	dc_catalog_end(&work);
@@ -126,11 +128,11 @@ trigger_problem(List *rows)
 	ListCell   *lc;
 	ListCell   *lc2;
 
-	foreach(lc, dc_install_relations(rows))
+	foreach(lc, dc_triggers_relations(rows))
 	{
-		foreach(lc2, dc_install_family(lfirst_oid(lc)))
+		foreach(lc2, dc_triggers_family(lfirst_oid(lc)))
 		{
-			if (dc_install_triggers_on(lfirst_oid(lc2)) == DC_TRIGGERS_DISABLED)
+			if (dc_triggers_on(lfirst_oid(lc2)) == DC_TRIGGERS_DISABLED)
 				return psprintf("a trigger on table \"%s\" is disabled",
 								get_rel_name(lfirst_oid(lc2)));
 		}
@@ -165,6 +167,8 @@ relations_of(uint32 widget)
 /* What looking at a widget again has come to. */
 typedef struct Outcome
 {
+	uint32		widget;
+	const WidgetRow *row;
 	bool		repair;			/* enable triggers that are disabled */
 	DcAnalysis *analysis;		/* NULL: it failed */
 	char	   *problem;
@@ -173,27 +177,32 @@ typedef struct Outcome
 } Outcome;
 
 static void
-look(uint32 widget, const WidgetRow *row, Outcome *outcome)
+look(void *arg)
 {
+	Outcome    *outcome = arg;
+	uint32		widget = outcome->widget;
+	const WidgetRow *row = outcome->row;
 	List	   *rows;
 	List	   *known;
 	ListCell   *lc;
 
 	outcome->analysis = dc_redo_analysis(row->owner, &row->settings, row->query);
-	rows = dc_install_plan(widget, outcome->analysis);
+	rows = dc_overrides_apply(widget, outcome->analysis);
 	if (!outcome->repair)
 		outcome->problem = trigger_problem(rows);
-	outcome->differs = !dc_install_same(rows, dc_install_rows_of(widget));
-	outcome->incomplete = !dc_install_complete(rows);
+	outcome->differs = !dc_triggers_same(rows, dc_source_rows_of(widget));
+	outcome->incomplete = !dc_triggers_complete(rows);
 	known = relations_of(widget);
-	foreach(lc, dc_install_relations(rows))
-		outcome->incomplete |= list_difference_oid(dc_install_family(lfirst_oid(lc)),
+	foreach(lc, dc_triggers_relations(rows))
+		outcome->incomplete |= list_difference_oid(dc_triggers_family(lfirst_oid(lc)),
 												   known) != NIL;
 }
 
 static void
-write_outcome(uint32 widget, const WidgetRow *row, Outcome *outcome)
+write_outcome(void *arg)
 {
+	Outcome    *outcome = arg;
+	uint32		widget = outcome->widget;
 	Oid			save_user;
 	int			save_context;
 	List	   *before;
@@ -201,57 +210,34 @@ write_outcome(uint32 widget, const WidgetRow *row, Outcome *outcome)
 	if (outcome->problem != NULL)
 		return;
 	GetUserIdAndSecContext(&save_user, &save_context);
-	SetUserIdAndSecContext(row->owner,
+	SetUserIdAndSecContext(outcome->row->owner,
 						   save_context | SECURITY_LOCAL_USERID_CHANGE);
 	before = relations_of(widget);
 	(void) dc_redo_sources(widget, outcome->analysis);
 	/* a partition that was detached, say, needs its triggers no more */
-	dc_install_remove_unused(list_difference_oid(before, relations_of(widget)));
+	dc_triggers_remove_unused(list_difference_oid(before, relations_of(widget)));
 	SetUserIdAndSecContext(save_user, save_context);
 }
 
-typedef void (*Step) (uint32 widget, const WidgetRow *row, Outcome *outcome);
-
 /*
- * Take a step in a subtransaction; should it fail, that is the outcome's
+ * Take a step ("look" or "write_outcome"); should it fail, that is the outcome's
  * problem, and whoever runs the DDL has none.
  */
 static void
-try_step(Step step, uint32 widget, const WidgetRow *row, Outcome *outcome)
+try_step(DcAttempt step, Outcome *outcome)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *error = dc_attempt(step, outcome);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		step(widget, row, outcome);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-
-		/* not for us to swallow */
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-			error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-			error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
-			ReThrowError(error);
-		outcome->analysis = NULL;
-		outcome->problem = error->message;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
+	if (error == NULL)
+		return;
+	/* not for us to swallow */
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
+		ReThrowError(error);
+	outcome->analysis = NULL;
+	outcome->problem = error->message;
 }
 
 static bool
@@ -270,7 +256,7 @@ bool
 dc_redo_widget(uint32 widget, uint64 version, bool if_different, bool repair)
 {
 	WidgetRow	row = {0};
-	Outcome		outcome = {.repair = repair};
+	Outcome		outcome = {.widget = widget,.row = &row,.repair = repair};
 	bool		keep;
 
 	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
@@ -278,7 +264,7 @@ dc_redo_widget(uint32 widget, uint64 version, bool if_different, bool repair)
 	if (!row.found)
 		return false;
 
-	try_step(look, widget, &row, &outcome);
+	try_step(look, &outcome);
 	keep = if_different && same_problem(outcome.problem, row.problem) &&
 		(outcome.problem != NULL || !outcome.differs);
 	if (keep && (outcome.problem != NULL || !outcome.incomplete))
@@ -287,15 +273,17 @@ dc_redo_widget(uint32 widget, uint64 version, bool if_different, bool repair)
 	/* another session may have been at it: look again at what is there now */
 	dc_catalog_lock_widget(widget);
 	memset(&row, 0, sizeof(row));
-	memset(&outcome, 0, sizeof(outcome));
-	outcome.repair = repair;
+	outcome = (Outcome)
+	{
+		.widget = widget,.row = &row,.repair = repair
+	};
 	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
 					Int32GetDatum(widget), read_widget, &row);
 	if (!row.found)
 		return false;
-	try_step(look, widget, &row, &outcome);
+	try_step(look, &outcome);
 	if (outcome.problem == NULL)
-		try_step(write_outcome, widget, &row, &outcome);
+		try_step(write_outcome, &outcome);
 
 	/* a partition that has come brings no rows, so that entries may stay */
 	if (keep && outcome.problem == NULL && !outcome.differs)

@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ *
+ * attempt.c
+ *		Doing what may fail.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "attempt.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+/*
+ * Do something in a subtransaction, which undoes what it holds, should it fail.
+ * Returns the error, in the current memory context, or NULL.  All errors are
+ * caught: it is for the caller to throw those again that it must not swallow.
+ */
+ErrorData *
+dc_attempt(DcAttempt work, void *arg)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		work(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		/* first of all the subtransaction ends, lest a caller end it */
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	return error;
+}
