@@ -15,6 +15,8 @@
  * leads somewhere else than before, rows of others have moved to that tenant;
  * see "Moves" in consistency/stamp.c.  Where a foreign key guarantees that no
  * other row can refer to a row that is not there yet, new rows move nothing.
+ * Where the path matches many rows none is excused, and those that go are told
+ * of, too: "Links" in README.
  *
  * What is noted is announced at the commit, see consistency/writer.c.
  *

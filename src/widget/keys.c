@@ -11,7 +11,8 @@
  * - the columns that are read, anywhere in the query;
  * - the tenant's key: a column (or a simple expression) that must equal $1 for
  *	 the row to make a difference, or a path to one: a column that must equal a
- *	 unique column of another table, whose row must have the key;
+ *	 unique column of another table, whose row must have the key, or failing
+ *	 that a column that is indexed: then a row must match that has it;
  * - the filter: conditions on the row alone that it must meet.
  *
  * A row makes no difference if one of the conditions that apply to its table
