@@ -100,6 +100,13 @@ my @widgets = (
 		'settings',
 		'row',
 		q{SELECT $1::int AS tenant, sum(v) AS v FROM stress.setting}
+	],
+	# a source that finds its tenants by those that refer to it
+	[
+		'tickets',
+		'row',
+		q{SELECT count(*) AS n, sum(k.n) AS sum FROM stress.ticket k JOIN stress.link x ON x.ticket = k.id
+		JOIN stress.label l ON l.id = x.label WHERE l.tenant = $1}
 	],);
 
 # name => [bound, ttl]: widgets with max_stale, for few tenants, so that their
@@ -171,6 +178,11 @@ CREATE INDEX ON stress.message (conversation);
 CREATE TABLE stress.tag (tenant int, tag text, n int, PRIMARY KEY (tenant, tag));
 CREATE TABLE stress.small (tenant int, v int);
 CREATE TABLE stress.setting (k int PRIMARY KEY, v int);
+CREATE TABLE stress.label (id int PRIMARY KEY, tenant int);
+CREATE TABLE stress.ticket (id int PRIMARY KEY, n int);
+CREATE TABLE stress.link (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ticket int, label int);
+CREATE INDEX ON stress.link (ticket);
+CREATE INDEX ON stress.link (label);
 CREATE TABLE stress.counter (tenant int PRIMARY KEY, version bigint NOT NULL);
 CREATE TABLE stress.part (tenant int, version bigint NOT NULL);
 CREATE TABLE stress.history (tenant int, version bigint, at timestamptz NOT NULL, PRIMARY KEY (tenant, version));
@@ -182,6 +194,9 @@ FROM generate_series(1, 20 * :tenants) i;
 INSERT INTO stress.message (conversation) SELECT id FROM stress.conversation, generate_series(1, 3);
 INSERT INTO stress.tag SELECT t, 'tag ' || i, i FROM generate_series(1, :tenants) t, generate_series(1, 5) i;
 INSERT INTO stress.small SELECT t, i FROM generate_series(1, :tenants) t, generate_series(1, 5) i;
+INSERT INTO stress.label SELECT i, 1 + i % :tenants FROM generate_series(1, 3 * :tenants) i;
+INSERT INTO stress.ticket SELECT i, i FROM generate_series(1, 5 * :tenants) i;
+INSERT INTO stress.link (ticket, label) SELECT 1 + i % (5 * :tenants), 1 + i % (3 * :tenants) FROM generate_series(1, 8 * :tenants) i;
 INSERT INTO stress.counter SELECT t, 0 FROM generate_series(1, :tenants) t;
 INSERT INTO stress.part SELECT t, 0 FROM generate_series(1, :tenants) t, generate_series(1, 3) i;
 INSERT INTO stress.setting SELECT i, i FROM generate_series(1, 5) i;
@@ -563,6 +578,21 @@ END_SQL
 			INSERT INTO stress.message (conversation)
 			SELECT id FROM stress.conversation WHERE id = stress.one(t) FOR KEY SHARE;
 			DELETE FROM stress.message WHERE id = (SELECT min(id) FROM stress.message)},
+		ticket => q{
+			UPDATE stress.ticket SET n = n + 1 WHERE id = (SELECT ticket FROM stress.link WHERE id = (SELECT stress.one_link(t)))},
+		link => q{
+			INSERT INTO stress.link (ticket, label) SELECT 1 + floor(random() * 60), id FROM stress.label WHERE tenant = t ORDER BY random() LIMIT 1;
+			DELETE FROM stress.link WHERE id = (SELECT stress.one_link(u)) AND (SELECT count(*) FROM stress.link) > 90},
+		link_ticket => q{
+			INSERT INTO stress.link (ticket, label) SELECT (SELECT ticket FROM stress.link WHERE id = (SELECT stress.one_link(u))), id
+			FROM stress.label WHERE tenant = t ORDER BY random() LIMIT 1;
+			DELETE FROM stress.link WHERE id = (SELECT stress.one_link(t)) AND (SELECT count(*) FROM stress.link) > 90},
+		relink => q{
+			UPDATE stress.link SET label = (SELECT id FROM stress.label WHERE tenant = u ORDER BY random() LIMIT 1) WHERE id = (SELECT stress.one_link(t))},
+		relink_ticket => q{
+			UPDATE stress.link SET ticket = 1 + floor(random() * 60) WHERE id = (SELECT stress.one_link(t))},
+		move_label => q{
+			UPDATE stress.label SET tenant = u WHERE id = (SELECT id FROM stress.label WHERE tenant = t ORDER BY random() LIMIT 1)},
 		setting => q{
 			UPDATE stress.setting SET v = v + 1 WHERE k = 1 + t % 5},
 		replica => q{
@@ -578,6 +608,10 @@ END_SQL
 	$sql .= <<'END_SQL';
 CREATE SEQUENCE stress.agent_id START 1000;
 CREATE SEQUENCE stress.definition;
+CREATE FUNCTION stress.one_link(t int) RETURNS bigint LANGUAGE sql
+BEGIN ATOMIC
+	SELECT x.id FROM stress.link x JOIN stress.label l ON l.id = x.label WHERE l.tenant = t ORDER BY random() LIMIT 1;
+END;
 CREATE FUNCTION stress.one(t int) RETURNS bigint LANGUAGE sql
 BEGIN ATOMIC
 	SELECT id FROM stress.conversation WHERE tenant = t ORDER BY random() LIMIT 1;
