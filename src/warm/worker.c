@@ -190,11 +190,11 @@ work_due(void)
 	if (changes_due <= now)
 	{
 		TimestampTz again;
+		int64		look_us;
 
 		changes_due = DT_NOEND;
-		again = dc_change_refresh_changed();
-		changes_not_before = GetCurrentTimestamp() +
-			(GetCurrentTimestamp() - now) * LOOK_SHARE;
+		again = dc_change_refresh_changed(&look_us);
+		changes_not_before = GetCurrentTimestamp() + look_us * LOOK_SHARE;
 		if (again != DT_NOEND)
 			changes_due = Max(again, changes_not_before);
 	}
