@@ -81,13 +81,25 @@ describe_index(Oid oid, Oid type, Oid operator, Oid collation,
 	return found;
 }
 
-/*
- * Find an index that makes a column unique by itself, at any moment, means the
- * same by "equal" as the operator, and can be searched for values of the type.
- */
-bool
-dc_path_find_index(Oid relid, AttrNumber attno, Oid type, Oid operator,
-				   Oid collation, DcPathIndex *index)
+/* Does an index find rows by a column, at any moment? */
+static bool
+is_on_column(HeapTuple tuple, AttrNumber attno, bool unique)
+{
+	Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
+
+	if (unique && !(form->indisunique && form->indimmediate && form->indnkeyatts == 1))
+		return false;
+	/* one that was just made does not find what older snapshots see */
+	if (!unique && form->indcheckxmin)
+		return false;
+	return form->indisvalid && form->indkey.values[0] == attno &&
+		heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
+		heap_attisnull(tuple, Anum_pg_index_indexprs, NULL);
+}
+
+static bool
+find_index(Oid relid, AttrNumber attno, Oid type, Oid operator, Oid collation,
+		   bool unique, DcPathIndex *index)
 {
 	Relation	relation = table_open(relid, AccessShareLock);
 	List	   *indexes = RelationGetIndexList(relation);
@@ -98,16 +110,10 @@ dc_path_find_index(Oid relid, AttrNumber attno, Oid type, Oid operator,
 	{
 		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
 											ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_index form;
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
-		form = (Form_pg_index) GETSTRUCT(tuple);
-		if (!found &&
-			form->indisunique && form->indimmediate && form->indisvalid &&
-			form->indnkeyatts == 1 && form->indkey.values[0] == attno &&
-			heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
-			heap_attisnull(tuple, Anum_pg_index_indexprs, NULL))
+		if (!found && is_on_column(tuple, attno, unique))
 			found = describe_index(lfirst_oid(lc), type, operator, collation,
 								   index);
 		ReleaseSysCache(tuple);
@@ -118,6 +124,17 @@ dc_path_find_index(Oid relid, AttrNumber attno, Oid type, Oid operator,
 }
 
 /*
+ * Find an index that makes a column unique by itself, at any moment, means the
+ * same by "equal" as the operator, and can be searched for values of the type.
+ */
+bool
+dc_path_find_index(Oid relid, AttrNumber attno, Oid type, Oid operator,
+				   Oid collation, DcPathIndex *index)
+{
+	return find_index(relid, attno, type, operator, collation, true, index);
+}
+
+/*
  * Find an index in which the rows can be looked for that refer by a column to
  * a value of the type.
  */
@@ -125,31 +142,7 @@ bool
 dc_path_find_referring(Oid relid, AttrNumber attno, Oid type, Oid operator,
 					   Oid collation, DcPathIndex *index)
 {
-	Relation	relation = table_open(relid, AccessShareLock);
-	List	   *indexes = RelationGetIndexList(relation);
-	bool		found = false;
-	ListCell   *lc;
-
-	foreach(lc, indexes)
-	{
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
-											ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_index form;
-
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		form = (Form_pg_index) GETSTRUCT(tuple);
-		if (!found && form->indisvalid && !form->indcheckxmin &&
-			form->indkey.values[0] == attno &&
-			heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
-			heap_attisnull(tuple, Anum_pg_index_indexprs, NULL))
-			found = describe_index(lfirst_oid(lc), type, operator, collation,
-								   index);
-		ReleaseSysCache(tuple);
-	}
-	list_free(indexes);
-	table_close(relation, NoLock);
-	return found;
+	return find_index(relid, attno, type, operator, collation, false, index);
 }
 
 /* Does a row refer to this value?  If that cannot be told: yes. */
