@@ -1163,7 +1163,7 @@ sub make_race
 
 			# rather where a path leads from the one to the other, or back
 			push @pairs, ([ $table{$name}, $c, $parent, 0 ]) x (1 + 8 * $paths);
-			push @pairs, ([ $table{$name}, $c, $parent, 1 ]) x (12 * $links);
+			push @pairs, ([ $table{$name}, $c, $parent, 1 ]) x (50 * $links);
 		}
 	}
 	return unless @pairs;
@@ -1201,7 +1201,7 @@ sub make_link_race
 		$lead ? (8 => "UPDATE $link->{name} SET $lead->{n} = " . value($lead, 1) . " WHERE $fk->{n} = $k") : (),
 		3 => "DELETE FROM $link->{name} WHERE $fk->{n} = $k");
 	my $second = weighted(
-		12 => "UPDATE $parent->{name} SET " . assignments($parent, number(1, 3)) . " WHERE id = $k",
+		16 => "UPDATE $parent->{name} SET " . assignments($parent, number(2, 4)) . " WHERE id = $k",
 		3 => "INSERT INTO $parent->{name} $pcolumns VALUES $prow",
 		2 => "DELETE FROM $parent->{name} WHERE id = $k",
 		2 => "UPDATE $parent->{name} SET id = $k WHERE " . row_condition($parent));
@@ -1734,6 +1734,12 @@ sub step_transaction
 	return join ' ', @written;
 }
 
+# Is there a path by a column that is not unique?
+sub have_links
+{
+	return grep { grep { $_ eq 'links' } map { values %$_ } values %$_ } values %kinds;
+}
+
 sub step_two
 {
 	my @race = chance(0.7) ? make_race() : ();
@@ -1875,7 +1881,7 @@ sub run_round
 		last if $different;
 		$count{steps}++;
 		my $written =
-		  weighted(54 => \&step_write, 9 => \&step_transaction, 18 => \&step_two, 7 => \&step_old_snapshot, 12 => \&step_ddl)->();
+		  weighted(54 => \&step_write, 9 => \&step_transaction, (have_links() ? 54 : 18) => \&step_two, 7 => \&step_old_snapshot, 12 => \&step_ddl)->();
 
 		refresh_model() if $written eq 'ddl';
 		settle($written) unless $different;

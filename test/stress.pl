@@ -195,8 +195,8 @@ INSERT INTO stress.message (conversation) SELECT id FROM stress.conversation, ge
 INSERT INTO stress.tag SELECT t, 'tag ' || i, i FROM generate_series(1, :tenants) t, generate_series(1, 5) i;
 INSERT INTO stress.small SELECT t, i FROM generate_series(1, :tenants) t, generate_series(1, 5) i;
 INSERT INTO stress.label SELECT i, 1 + i % :tenants FROM generate_series(1, 3 * :tenants) i;
-INSERT INTO stress.ticket SELECT i, i FROM generate_series(1, 5 * :tenants) i;
-INSERT INTO stress.link (ticket, label) SELECT 1 + i % (5 * :tenants), 1 + i % (3 * :tenants) FROM generate_series(1, 8 * :tenants) i;
+INSERT INTO stress.ticket SELECT i, i FROM generate_series(1, :tenants) i;
+INSERT INTO stress.link (ticket, label) SELECT 1 + i % :tenants, 1 + i % (3 * :tenants) FROM generate_series(1, 3 * :tenants) i;
 INSERT INTO stress.counter SELECT t, 0 FROM generate_series(1, :tenants) t;
 INSERT INTO stress.part SELECT t, 0 FROM generate_series(1, :tenants) t, generate_series(1, 3) i;
 INSERT INTO stress.setting SELECT i, i FROM generate_series(1, 5) i;
@@ -581,16 +581,16 @@ END_SQL
 		ticket => q{
 			UPDATE stress.ticket SET n = n + 1 WHERE id = (SELECT ticket FROM stress.link WHERE id = (SELECT stress.one_link(t)))},
 		link => q{
-			INSERT INTO stress.link (ticket, label) SELECT 1 + floor(random() * 60), id FROM stress.label WHERE tenant = t ORDER BY random() LIMIT 1;
-			DELETE FROM stress.link WHERE id = (SELECT stress.one_link(u)) AND (SELECT count(*) FROM stress.link) > 90},
+			INSERT INTO stress.link (ticket, label) SELECT 1 + floor(random() * 12), id FROM stress.label WHERE tenant = t ORDER BY random() LIMIT 1;
+			DELETE FROM stress.link WHERE id = (SELECT stress.one_link(u)) AND (SELECT count(*) FROM stress.link) > 36},
 		link_ticket => q{
 			INSERT INTO stress.link (ticket, label) SELECT (SELECT ticket FROM stress.link WHERE id = (SELECT stress.one_link(u))), id
 			FROM stress.label WHERE tenant = t ORDER BY random() LIMIT 1;
-			DELETE FROM stress.link WHERE id = (SELECT stress.one_link(t)) AND (SELECT count(*) FROM stress.link) > 90},
+			DELETE FROM stress.link WHERE id = (SELECT stress.one_link(t)) AND (SELECT count(*) FROM stress.link) > 36},
 		relink => q{
 			UPDATE stress.link SET label = (SELECT id FROM stress.label WHERE tenant = u ORDER BY random() LIMIT 1) WHERE id = (SELECT stress.one_link(t))},
 		relink_ticket => q{
-			UPDATE stress.link SET ticket = 1 + floor(random() * 60) WHERE id = (SELECT stress.one_link(t))},
+			UPDATE stress.link SET ticket = 1 + floor(random() * 12) WHERE id = (SELECT stress.one_link(t))},
 		move_label => q{
 			UPDATE stress.label SET tenant = u WHERE id = (SELECT id FROM stress.label WHERE tenant = t ORDER BY random() LIMIT 1)},
 		setting => q{
@@ -727,6 +727,16 @@ SELECT stress.write(:t, :u);
 SELECT stress.read('own writes', :t, 4);
 COMMIT;}
 	],
+	# a write to what others link to meanwhile, and a link to what others write to
+	slow_ticket => [
+		4,
+		q{BEGIN;
+SELECT stress.ticket(:t, :u);
+SELECT stress.work(:n * 5);
+COMMIT;
+SELECT stress.read('rc', :u, 10);}
+	],
+	link_and_read => [ 4, "SELECT stress.link_ticket(:t, :u);\nSELECT stress.read('rc', :t, 20);" ],
 	rollback => [
 		3,
 		q{BEGIN;
