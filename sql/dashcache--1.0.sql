@@ -84,12 +84,14 @@ CREATE TABLE dashcache.source (
 	hop_columns smallint[] NOT NULL,
 	hop_equalities oid[] NOT NULL,
 	hop_enforced boolean[] NOT NULL,
+	hop_many boolean[] NOT NULL,
 	referrer oid[],
 	referring smallint[],
 	filter text,
 	tenant_key text NOT NULL,
 	condition text,
 	reason text,
+	wanted_index text,
 	shape bigint NOT NULL,
 	PRIMARY KEY (widget, number)
 );
@@ -102,11 +104,13 @@ COMMENT ON COLUMN dashcache.source.key IS 'the column that names the tenant';
 COMMENT ON COLUMN dashcache.source.key_sql IS 'or an expression that does, from dashcache_watch()';
 COMMENT ON COLUMN dashcache.source.key_expression IS 'or an expression of the query, as a node tree';
 COMMENT ON COLUMN dashcache.source.hop_relations IS 'the tables on the path from the key to the tenant';
-COMMENT ON COLUMN dashcache.source.hop_columns IS 'for each of them, the unique column that is matched and the column that leads on';
+COMMENT ON COLUMN dashcache.source.hop_columns IS 'for each of them, the column that is matched and the column that leads on';
 COMMENT ON COLUMN dashcache.source.hop_equalities IS 'for each of them, the operator and the collation by which the column is matched';
 COMMENT ON COLUMN dashcache.source.referrer IS 'the table with a foreign key from which a row must be referred to, the equality and its collation';
 COMMENT ON COLUMN dashcache.source.referring IS 'the column referred to, and the one that refers';
 COMMENT ON COLUMN dashcache.source.hop_enforced IS 'for each of them, whether a foreign key guarantees that the row is there';
+COMMENT ON COLUMN dashcache.source.hop_many IS 'for each of them, whether the column that is matched is not unique, so that several rows may lead on';
+COMMENT ON COLUMN dashcache.source.wanted_index IS 'what would make a path of it, if no tenant can be told without';
 COMMENT ON COLUMN dashcache.source.filter IS 'conditions on the row that it must meet to make a difference, as a node tree';
 COMMENT ON COLUMN dashcache.source.tenant_key IS 'the way to the tenant, in words';
 COMMENT ON COLUMN dashcache.source.condition IS 'the filter, in words';
@@ -842,8 +846,8 @@ UNION ALL
 UNION ALL
 	SELECT 'notice', format('widget %I of dashboard %I', w.name, w.dashboard),
 		format('any change of table %s touches every tenant: %s', s.source::regclass, s.reason),
-		format('SELECT %I.dashcache_watch(%L, %L, NULL, %L); -- if that is so; else an expression for the tenant of a row', x.extnamespace::regnamespace::text,
-			w.name, s.source::regclass, w.dashboard)
+		coalesce(s.wanted_index, format('SELECT %I.dashcache_watch(%L, %L, NULL, %L); -- if that is so; else an expression for the tenant of a row', x.extnamespace::regnamespace::text,
+			w.name, s.source::regclass, w.dashboard))
 	FROM dashcache.source s JOIN dashcache.widget w ON w.id = s.widget
 	JOIN pg_class c ON c.oid = s.source AND c.relkind IN ('r', 'p')
 	JOIN pg_extension x ON x.extname = 'dashcache'

@@ -17,10 +17,8 @@
 #include "access/transam.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
-#include "catalog/pg_namespace.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "nodes/plannodes.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
@@ -48,6 +46,27 @@ dc_my_proc_number(void)
 #endif
 }
 
+/* PostgreSQL 16 made one function of those that ask whether a role is the owner. */
+static inline bool
+dc_database_ownercheck(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, role);
+#else
+	return pg_database_ownercheck(database, role);
+#endif
+}
+
+static inline bool
+dc_extension_ownercheck(Oid extension, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(ExtensionRelationId, extension, role);
+#else
+	return pg_extension_ownercheck(extension, role);
+#endif
+}
+
 /*
  * Check that the current user may read all that a rewritten SELECT reads.  The
  * planner gathers the range table of all levels; PostgreSQL 16 moved the
@@ -62,26 +81,6 @@ dc_check_select_permissions(Query *query, const char *query_string)
 	ExecCheckPermissions(plan->rtable, plan->permInfos, true);
 #else
 	ExecCheckRTPerms(plan->rtable, true);
-#endif
-}
-
-/* Does the current user own an object of the catalog "class"? */
-static inline bool
-dc_owns(Oid class, Oid object)
-{
-#if PG_VERSION_NUM >= 160000
-	return object_ownercheck(class, object, GetUserId());
-#else
-	switch (class)
-	{
-		case DatabaseRelationId:
-			return pg_database_ownercheck(object, GetUserId());
-		case ExtensionRelationId:
-			return pg_extension_ownercheck(object, GetUserId());
-		case NamespaceRelationId:
-			return pg_namespace_ownercheck(object, GetUserId());
-	}
-	return false;
 #endif
 }
 

@@ -172,7 +172,8 @@ sub make_table
 	my ($i) = @_;
 	my $name = "r$i";
 	my (@cols, @checks, @after);
-	my $dimension = $i > 0 && chance(0.12);
+	my $link = $i > 1 && chance(0.25);
+	my $dimension = $i > 0 && !$link && chance(0.12);
 	my $idclass = chance(0.12) ? 'text' : 'num';
 	my $id = {
 		n => 'id', ty => $idclass, role => 'id', ref => $name,
@@ -189,7 +190,7 @@ sub make_table
 		$id = { n => 'id', ty => $tclass, role => 'tenant', ref => 'tenant', sql => $tenant_type };
 	}
 	push @cols, $id;
-	my $has_tenant = $i == 0 || (!$dimension && chance(0.4));
+	my $has_tenant = $i == 0 || (!$dimension && chance($link ? 0.15 : 0.4));
 	push @cols,
 	  {
 		n => 't', ty => $tclass, role => 'tenant', ref => 'tenant', sql => $tenant_type,
@@ -201,6 +202,8 @@ sub make_table
 	my @parents = grep { chance(0.45) } @names[ 0 .. $i - 1 ];
 	@parents = (pick(@names[ 0 .. $i - 1 ])) if !@parents && !$has_tenant && !$dimension;
 	@parents = () if $dimension;
+	# a table of links: between two tables, found from both sides
+	@parents = @names[ 0 .. $i - 1 ] if $link;
 	@parents = splice(@{ [ shuffled(@parents) ] }, 0, 2);
 	foreach my $parent (sort @parents)
 	{
@@ -303,7 +306,7 @@ sub make_table
 	$table{$name} = $table;
 	push @setup, @after;
 	push @setup, "CREATE INDEX ON $name ($_->{n})"
-	  foreach grep { ($_->{role} eq 'fk' || $_->{n} eq 't') && chance(0.4) } @cols;
+	  foreach grep { ($_->{role} eq 'fk' || $_->{n} =~ /^(t|p_.*)$/) && chance($link ? 0.9 : 0.5) } @cols;
 	if ($tenant && $tenant->{n} eq 't' && chance(0.05))
 	{
 		push @setup,
@@ -1156,14 +1159,18 @@ sub make_race
 			my $parent = $table{ $c->{ref} } or next;
 			my $paths = grep { my $kind = $_->{$name}; $kind && grep { $_ eq 'path' } values %$kind } values %kinds;
 
-			# rather where a path leads from the one to the other
-			push @pairs, ([ $table{$name}, $c, $parent ]) x (1 + 8 * $paths);
+			my $links = grep { my $kind = $_->{ $parent->{name} }; $kind && grep { $_ eq 'links' } values %$kind } values %kinds;
+
+			# rather where a path leads from the one to the other, or back
+			push @pairs, ([ $table{$name}, $c, $parent, 0 ]) x (1 + 8 * $paths);
+			push @pairs, ([ $table{$name}, $c, $parent, 1 ]) x (50 * $links);
 		}
 	}
 	return unless @pairs;
-	my ($child, $fk, $parent) = @{ pick(@pairs) };
+	my ($child, $fk, $parent, $back) = @{ pick(@pairs) };
 	my $k = $fk->{ty} eq 'text' ? "'k" . number(1, 5) . "'" : number(1, 5);
 	my ($columns, $row) = insert_row($child, $fk->{n} => $k);
+	return make_link_race($child, $fk, $parent, $k) if $back;
 	my @lead = grep { $_->{role} =~ /^(tenant|fk)$/ } settable($parent);
 	my $lead = @lead ? pick(@lead) : undef;
 	my ($pcolumns, $prow) = insert_row($parent, id => $k);
@@ -1178,6 +1185,27 @@ sub make_race
 		1 => "DELETE FROM $parent->{name} WHERE id = $k",
 		1 => "UPDATE $parent->{name} SET id = $k WHERE " . row_condition($parent));
 	return ([ $child->{name}, $first ], [ $parent->{name}, $second ]);
+}
+
+# The same where the path leads from the parent to those that refer to it.
+sub make_link_race
+{
+	my ($link, $fk, $parent, $k) = @_;
+	my ($columns, $row) = insert_row($link, $fk->{n} => $k);
+	my ($pcolumns, $prow) = insert_row($parent, id => $k);
+	my @lead = grep { $_->{role} =~ /^(tenant|fk)$/ && $_->{n} ne $fk->{n} } settable($link);
+	my $lead = @lead ? pick(@lead) : undef;
+	my $first = weighted(
+		8 => "INSERT INTO $link->{name} $columns VALUES $row",
+		4 => "UPDATE $link->{name} SET $fk->{n} = $k WHERE " . row_condition($link),
+		$lead ? (8 => "UPDATE $link->{name} SET $lead->{n} = " . value($lead, 1) . " WHERE $fk->{n} = $k") : (),
+		3 => "DELETE FROM $link->{name} WHERE $fk->{n} = $k");
+	my $second = weighted(
+		16 => "UPDATE $parent->{name} SET " . assignments($parent, number(2, 4)) . " WHERE id = $k",
+		3 => "INSERT INTO $parent->{name} $pcolumns VALUES $prow",
+		2 => "DELETE FROM $parent->{name} WHERE id = $k",
+		2 => "UPDATE $parent->{name} SET id = $k WHERE " . row_condition($parent));
+	return shuffled([ $link->{name}, $first ], [ $parent->{name}, $second ]);
 }
 
 #-------------------------------------------------------------------------
@@ -1208,6 +1236,7 @@ sub make_ddl
 		2 => sub { ([ "ALTER TABLE $name ALTER COLUMN $col " . pick('SET', 'DROP') . ' NOT NULL' ], []) },
 		3 => sub { ([ "ALTER TABLE $name DISABLE TRIGGER " . pick('ALL', 'USER', 'dashcache_row', 'dashcache_statement') ], [ "ALTER TABLE $name ENABLE TRIGGER ALL" ]) },
 		1 => sub { ([ "DROP TRIGGER dashcache_row ON $name" ], []) },
+		4 => sub { my $p = pick(@names); ([ "DROP INDEX IF EXISTS ${name}_p_${p}_idx" ], [ "CREATE INDEX IF NOT EXISTS ${name}_p_${p}_idx ON $name (p_$p)" ]) },
 		3 => sub { ([ "CREATE UNIQUE INDEX ix_$name ON $name (id)" ], [ "DROP INDEX IF EXISTS ix_$name" ]) },
 		3 => sub { ([ "ALTER TABLE $name DROP CONSTRAINT ${name}_pkey CASCADE" ], [ "ALTER TABLE $name ADD PRIMARY KEY (id)" ]) },
 		1 => sub { ([ "DELETE FROM $name WHERE id = " . value($table->{cols}[0], 1), "ALTER TABLE $name REPLICA IDENTITY FULL" ], []) },
@@ -1473,7 +1502,7 @@ sub kind_of_write
 	{
 		$found{$_} = 1 foreach values %{ $kinds{$widget}{$name} // {} };
 	}
-	return $found{any} ? 'every tenant' : $found{path} ? 'path' : $found{expression} ? 'expression' : $found{column} ? 'column' : 'cascades, others';
+	return $found{any} ? 'every tenant' : $found{links} ? 'links' : $found{path} ? 'path' : $found{expression} ? 'expression' : $found{column} ? 'column' : 'cascades, others';
 }
 
 # Compare; $written: the tables written since the last time, for the precision
@@ -1576,7 +1605,7 @@ sub refresh_model
 sub refresh_kinds
 {
 	my $rows = $session{c}->query(
-		"SELECT w.name, c.relname, s.invalidation, s.key IS NOT NULL, cardinality(s.hop_relations), s.number, h.tables FROM dashcache.source s "
+		"SELECT w.name, c.relname, s.invalidation, s.key IS NOT NULL, cardinality(s.hop_relations), s.number, h.tables, true = ANY (s.hop_many) FROM dashcache.source s "
 		  . "JOIN dashcache.widget w ON w.id = s.widget JOIN pg_class c ON c.oid = s.source "
 		  . "CROSS JOIN LATERAL (SELECT string_agg(r::regclass::text, ' ') AS tables FROM unnest(s.hop_relations) r) h "
 		  . "WHERE w.dashboard = 'fuzz'") // [];
@@ -1584,10 +1613,10 @@ sub refresh_kinds
 	%kinds = ();
 	foreach my $row (@$rows)
 	{
-		my ($widget, $source, $invalidation, $key, $hops, $number, $tables) = @$row;
+		my ($widget, $source, $invalidation, $key, $hops, $number, $tables, $many) = @$row;
 
 		$source =~ s/_[pk]\d.*$//;
-		$kinds{$widget}{$source}{$number} = $invalidation ne 'r' ? 'any' : $hops ? 'path' : $key eq 't' ? 'column' : 'expression';
+		$kinds{$widget}{$source}{$number} = $invalidation ne 'r' ? 'any' : ($many // '') eq 't' ? 'links' : $hops ? 'path' : $key eq 't' ? 'column' : 'expression';
 		next unless $tables;
 		foreach my $hop (split ' ', $tables)
 		{
@@ -1703,6 +1732,12 @@ sub step_transaction
 	}
 	run('a', weighted(3 => 'COMMIT', 1 => 'ROLLBACK'));
 	return join ' ', @written;
+}
+
+# Is there a path by a column that is not unique?
+sub have_links
+{
+	return grep { grep { $_ eq 'links' } map { values %$_ } values %$_ } values %kinds;
 }
 
 sub step_two
@@ -1846,7 +1881,7 @@ sub run_round
 		last if $different;
 		$count{steps}++;
 		my $written =
-		  weighted(54 => \&step_write, 9 => \&step_transaction, 18 => \&step_two, 7 => \&step_old_snapshot, 12 => \&step_ddl)->();
+		  weighted(54 => \&step_write, 9 => \&step_transaction, (have_links() ? 54 : 18) => \&step_two, 7 => \&step_old_snapshot, 12 => \&step_ddl)->();
 
 		refresh_model() if $written eq 'ddl';
 		settle($written) unless $different;

@@ -17,6 +17,9 @@
 # takes many snapshots for each round trip. All sessions do everything, so the
 # share of reads, and with it that of hits, does not depend on the machine.
 #
+# Workers are in the mix: they warm the dashboard on change, refresh what is near
+# its end or was served stale, and do the runs that sessions ask for now and then.
+#
 # Widgets with max_stale may give an older answer. Their table names a version in
 # each row, a tenant's next one with each transaction that writes to it, so that an
 # answer tells its state, and a history tells when that state was replaced. What
@@ -29,7 +32,8 @@
 # - no such answer was given,
 # - fewer than half of the reads were hits (without those in SERIALIZABLE, which
 #   are not allowed to be),
-# - a kind of transaction never ran, or a session failed.
+# - a kind of transaction never ran, or a session failed,
+# - the workers have done nothing, or a run did not end.
 
 use strict;
 use warnings;
@@ -42,7 +46,7 @@ my $sessions = $ENV{SESSIONS} || 8;
 my $seed = $ENV{SEED} || int(rand(1_000_000_000));
 my $tenants = 12;
 
-# name => [result, query, params]
+# name => [result, query, params, ttl]
 my @widgets = (
 	# one table; does not read the column "note"
 	[
@@ -58,7 +62,10 @@ my @widgets = (
 		'rows',
 		q{SELECT c.id, c.status, a.name FROM stress.conversation c
 		JOIN stress.agent a ON a.tenant = c.tenant AND a.id = c.agent
-		WHERE c.tenant = $1 ORDER BY c.id DESC LIMIT 5}
+		WHERE c.tenant = $1 ORDER BY c.id DESC LIMIT 5},
+		undef,
+		# refreshed ahead of its end, while it is read
+		"'500 ms'"
 	],
 	# a source without a tenant: any change touches every tenant
 	[
@@ -93,6 +100,13 @@ my @widgets = (
 		'settings',
 		'row',
 		q{SELECT $1::int AS tenant, sum(v) AS v FROM stress.setting}
+	],
+	# a source that finds its tenants by those that refer to it
+	[
+		'tickets',
+		'row',
+		q{SELECT count(*) AS n, sum(k.n) AS sum FROM stress.ticket k JOIN stress.link x ON x.ticket = k.id
+		JOIN stress.label l ON l.id = x.label WHERE l.tenant = $1}
 	],);
 
 # name => [bound, ttl]: widgets with max_stale, for few tenants, so that their
@@ -164,6 +178,11 @@ CREATE INDEX ON stress.message (conversation);
 CREATE TABLE stress.tag (tenant int, tag text, n int, PRIMARY KEY (tenant, tag));
 CREATE TABLE stress.small (tenant int, v int);
 CREATE TABLE stress.setting (k int PRIMARY KEY, v int);
+CREATE TABLE stress.label (id int PRIMARY KEY, tenant int);
+CREATE TABLE stress.ticket (id int PRIMARY KEY, n int);
+CREATE TABLE stress.link (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ticket int, label int);
+CREATE INDEX ON stress.link (ticket);
+CREATE INDEX ON stress.link (label);
 CREATE TABLE stress.counter (tenant int PRIMARY KEY, version bigint NOT NULL);
 CREATE TABLE stress.part (tenant int, version bigint NOT NULL);
 CREATE TABLE stress.history (tenant int, version bigint, at timestamptz NOT NULL, PRIMARY KEY (tenant, version));
@@ -175,6 +194,9 @@ FROM generate_series(1, 20 * :tenants) i;
 INSERT INTO stress.message (conversation) SELECT id FROM stress.conversation, generate_series(1, 3);
 INSERT INTO stress.tag SELECT t, 'tag ' || i, i FROM generate_series(1, :tenants) t, generate_series(1, 5) i;
 INSERT INTO stress.small SELECT t, i FROM generate_series(1, :tenants) t, generate_series(1, 5) i;
+INSERT INTO stress.label SELECT i, 1 + i % :tenants FROM generate_series(1, 3 * :tenants) i;
+INSERT INTO stress.ticket SELECT i, i FROM generate_series(1, :tenants) i;
+INSERT INTO stress.link (ticket, label) SELECT 1 + i % :tenants, 1 + i % (3 * :tenants) FROM generate_series(1, 3 * :tenants) i;
 INSERT INTO stress.counter SELECT t, 0 FROM generate_series(1, :tenants) t;
 INSERT INTO stress.part SELECT t, 0 FROM generate_series(1, :tenants) t, generate_series(1, 3) i;
 INSERT INTO stress.setting SELECT i, i FROM generate_series(1, 5) i;
@@ -235,12 +257,14 @@ END_SQL
 
 	foreach my $widget (@widgets)
 	{
-		my ($name, $result, $query) = @$widget;
+		my ($name, $result, $query, $params, $ttl) = @$widget;
 		my $tag = $name eq 'tags' ? ", tags => '{redefined}'" : '';
 
 		$sql .= "SELECT dashcache_define('$name', \$q\$$query\$q\$, 'stress', "
-		  . "result => '$result', ttl => NULL$tag);\n";
+		  . "result => '$result', ttl => " . ($ttl // 'NULL') . "$tag);\n";
 	}
+	$sql .= "SELECT dashcache_configure('stress', tenants => 'SELECT generate_series(1, $tenants)', "
+	  . "variants => '[{\"status\": \"open\"}]', warm_on_change => true);\n";
 
 	foreach my $name (sort keys %stale)
 	{
@@ -554,6 +578,21 @@ END_SQL
 			INSERT INTO stress.message (conversation)
 			SELECT id FROM stress.conversation WHERE id = stress.one(t) FOR KEY SHARE;
 			DELETE FROM stress.message WHERE id = (SELECT min(id) FROM stress.message)},
+		ticket => q{
+			UPDATE stress.ticket SET n = n + 1 WHERE id = (SELECT ticket FROM stress.link WHERE id = (SELECT stress.one_link(t)))},
+		link => q{
+			INSERT INTO stress.link (ticket, label) SELECT 1 + floor(random() * 12), id FROM stress.label WHERE tenant = t ORDER BY random() LIMIT 1;
+			DELETE FROM stress.link WHERE id = (SELECT stress.one_link(u)) AND (SELECT count(*) FROM stress.link) > 36},
+		link_ticket => q{
+			INSERT INTO stress.link (ticket, label) SELECT (SELECT ticket FROM stress.link WHERE id = (SELECT stress.one_link(u))), id
+			FROM stress.label WHERE tenant = t ORDER BY random() LIMIT 1;
+			DELETE FROM stress.link WHERE id = (SELECT stress.one_link(t)) AND (SELECT count(*) FROM stress.link) > 36},
+		relink => q{
+			UPDATE stress.link SET label = (SELECT id FROM stress.label WHERE tenant = u ORDER BY random() LIMIT 1) WHERE id = (SELECT stress.one_link(t))},
+		relink_ticket => q{
+			UPDATE stress.link SET ticket = 1 + floor(random() * 12) WHERE id = (SELECT stress.one_link(t))},
+		move_label => q{
+			UPDATE stress.label SET tenant = u WHERE id = (SELECT id FROM stress.label WHERE tenant = t ORDER BY random() LIMIT 1)},
 		setting => q{
 			UPDATE stress.setting SET v = v + 1 WHERE k = 1 + t % 5},
 		replica => q{
@@ -569,6 +608,10 @@ END_SQL
 	$sql .= <<'END_SQL';
 CREATE SEQUENCE stress.agent_id START 1000;
 CREATE SEQUENCE stress.definition;
+CREATE FUNCTION stress.one_link(t int) RETURNS bigint LANGUAGE sql
+BEGIN ATOMIC
+	SELECT x.id FROM stress.link x JOIN stress.label l ON l.id = x.label WHERE l.tenant = t ORDER BY random() LIMIT 1;
+END;
 CREATE FUNCTION stress.one(t int) RETURNS bigint LANGUAGE sql
 BEGIN ATOMIC
 	SELECT id FROM stress.conversation WHERE tenant = t ORDER BY random() LIMIT 1;
@@ -684,6 +727,16 @@ SELECT stress.write(:t, :u);
 SELECT stress.read('own writes', :t, 4);
 COMMIT;}
 	],
+	# a write to what others link to meanwhile, and a link to what others write to
+	slow_ticket => [
+		4,
+		q{BEGIN;
+SELECT stress.ticket(:t, :u);
+SELECT stress.work(:n * 5);
+COMMIT;
+SELECT stress.read('rc', :u, 10);}
+	],
+	link_and_read => [ 4, "SELECT stress.link_ticket(:t, :u);\nSELECT stress.read('rc', :t, 20);" ],
 	rollback => [
 		3,
 		q{BEGIN;
@@ -763,6 +816,16 @@ SELECT stress.read('own writes', :t, 2);
 COMMIT;}
 	],
 	purge_all => [ 0.3, "SELECT dashcache_purge();" ],
+	# by the workers; they may be behind
+	warm => [
+		0.6,
+		q{SELECT count(*) < 4 AS room FROM dashcache_progress \gset
+\if :room
+SELECT dashcache_warm('stress', wait => false);
+\endif
+SELECT stress.read('rc', :t, 6);}
+	],
+	warm_tenant => [ 0.3, "SELECT dashcache_warm('stress', :t);" ],
 	redefine => [ 0.5, "SELECT stress.redefine();" ],
 	redefine_rollback => [
 		0.4,
@@ -927,6 +990,21 @@ if ($ok && @never)
 }
 delete $ENV{PGOPTIONS};
 
+
+# All that was asked for comes to its end.
+my $runs_end = 0;
+foreach (1 .. 300)
+{
+	$runs_end = psql('SELECT count(*) = 0 FROM dashcache_progress') eq 't';
+	last if $runs_end;
+	select undef, undef, undef, 0.1;
+}
+print "a run does not end\n" unless $runs_end;
+my ($runs, $warmed) = split /\|/, psql('SELECT count(*), coalesce(sum(warmed), 0) FROM dashcache_runs');
+my $background = psql(q{SELECT sum(fills) - sum(misses) FROM dashcache_stats WHERE dashboard LIKE 'stress%'});
+print "workers: $runs runs, $warmed entries warmed by them; fills less misses: $background\n";
+print "the workers have done nothing\n" unless $warmed > 0;
+
 print 'transactions: ',
   join(', ', map { "$_ " . ($counts{$_} // 0) } sort keys %counts), "\n";
 print "reads by mode: ", psql(
@@ -960,4 +1038,4 @@ print "too few hits\n" if $percent < 50;
 print "no answer that max_stale allows\n" if $stale_hits == 0;
 printf "reads=%d, hits=%d (%.0f%%), differences=%d\n", $reads, $hits, $percent, $differences;
 
-exit($ok && $differences == 0 && $percent >= 50 && $stale_hits > 0 && !@never ? 0 : 1);
+exit($ok && $runs_end && $warmed > 0 && $differences == 0 && $percent >= 50 && $stale_hits > 0 && !@never ? 0 : 1);

@@ -15,6 +15,8 @@
  * leads somewhere else than before, rows of others have moved to that tenant;
  * see "Moves" in consistency/stamp.c.  Where a foreign key guarantees that no
  * other row can refer to a row that is not there yet, new rows move nothing.
+ * Where the path matches many rows none is excused, and those that go are told
+ * of, too: "Links" in README.
  *
  * What is noted is announced at the commit, see consistency/writer.c.
  *
@@ -41,13 +43,24 @@
 PG_FUNCTION_INFO_V1(dashcache_row_changed);
 PG_FUNCTION_INFO_V1(dashcache_statement_begins);
 
-/* The tenant that a path led to for the row before. */
+/* The tenants of a row by a key: their hashes, and where they are new, they. */
+typedef struct Tenants
+{
+	DcPathEnd	end;
+	int			n;
+	uint32		hashes[DC_PATH_MAX_TENANTS];
+	bool		looked_up;
+	DcPathValues values;
+} Tenants;
+
+/* The tenants that a path led to for the row before. */
 typedef struct Remembered
 {
 	bool		valid;
 	Datum		value;
 	DcPathEnd	end;
-	uint32		hash;
+	int			n;
+	uint32		hashes[DC_PATH_MAX_TENANTS];
 } Remembered;
 
 /* Kept from one row of a statement to the next. */
@@ -181,18 +194,19 @@ watches_of_row(TriggerState *state, TupleTableSlot *slot, uint64 watches)
 	return watches;
 }
 
-/* The tenant of a row by a key, and its hash. */
-static DcPathEnd
-tenant_of(TriggerState *state, int key_number, Relation relation,
-		  TupleTableSlot *slot, Datum *tenant, uint32 *hash)
+/* The tenants of a row by a key; more than one only where many rows lead on. */
+static void
+tenants_of(TriggerState *state, int key_number, Relation relation,
+		   TupleTableSlot *slot, Tenants *tenants)
 {
 	DcTenantKey *key = &state->watched->keys[key_number];
 	Remembered *remembered = &state->remembered[key_number];
-	DcPathEnd	end = DC_PATH_FOUND;
 	Datum		value;
 	bool		isnull;
 	bool		byval = false;
 
+	tenants->n = 0;
+	tenants->looked_up = true;
 	switch (key->kind)
 	{
 		case DC_KEY_COLUMN:
@@ -217,15 +231,21 @@ tenant_of(TriggerState *state, int key_number, Relation relation,
 
 	/* nothing equals null, so nobody reads such a row */
 	if (isnull)
-		return DC_PATH_NOWHERE;
+	{
+		tenants->end = DC_PATH_NOWHERE;
+		return;
+	}
 
 	if (key->path.nhops > 0)
 	{
 		if (remembered->valid && byval && remembered->value == value)
 		{
-			*tenant = (Datum) 0;
-			*hash = remembered->hash;
-			return remembered->end;
+			tenants->looked_up = false;
+			tenants->end = remembered->end;
+			tenants->n = remembered->n;
+			memcpy(tenants->hashes, remembered->hashes,
+				   sizeof(uint32) * remembered->n);
+			return;
 		}
 
 		/* what this statement has changed has to be seen, too */
@@ -234,22 +254,24 @@ tenant_of(TriggerState *state, int key_number, Relation relation,
 			CommandCounterIncrement();
 			state->looked_up = true;
 		}
-		end = dc_path_follow(&key->path, value, key->type, tenant);
 	}
-	else
-		*tenant = value;
-
-	if (end == DC_PATH_FOUND)
-		*hash = DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation,
-												 *tenant));
+	tenants->end = dc_path_follow(&key->path, value, key->type, &tenants->values);
+	if (tenants->end == DC_PATH_FOUND)
+	{
+		tenants->n = tenants->values.n;
+		for (int i = 0; i < tenants->n; i++)
+			tenants->hashes[i] =
+				DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation,
+												 tenants->values.values[i]));
+	}
 	if (byval)
 	{
 		remembered->valid = key->path.nhops > 0;
 		remembered->value = value;
-		remembered->end = end;
-		remembered->hash = *hash;
+		remembered->end = tenants->end;
+		remembered->n = tenants->n;
+		memcpy(remembered->hashes, tenants->hashes, sizeof(uint32) * tenants->n);
 	}
-	return end;
 }
 
 /* Tell the journal whose rows a new touch is about. */
@@ -288,14 +310,13 @@ touch_column(TriggerState *state, DcTenantKey *key, TupleTableSlot *slot,
 		tell_tenant(touch, key, tenant);
 }
 
-/* Note that a tenant's rows have changed, for the watches that use the key. */
+/* Note that tenants' rows have changed, for the watches that use the key. */
 static void
-touch_tenant_of(TriggerState *state, int key_number, Relation relation,
-				TupleTableSlot *slot, uint64 watches, uint8 operation)
+touch_tenants_of(TriggerState *state, int key_number, Relation relation,
+				 TupleTableSlot *slot, uint64 watches, uint8 operation)
 {
 	DcTenantKey *key = &state->watched->keys[key_number];
-	Datum		tenant = (Datum) 0;
-	uint32		hash = 0;
+	Tenants		tenants;
 	DcTouch    *touch;
 
 	if (key->kind == DC_KEY_COLUMN && key->path.nhops == 0 && !key->moves)
@@ -318,20 +339,15 @@ touch_tenant_of(TriggerState *state, int key_number, Relation relation,
 		return;
 	}
 
-	switch (tenant_of(state, key_number, relation, slot, &tenant, &hash))
+	tenants_of(state, key_number, relation, slot, &tenants);
+	if (tenants.end == DC_PATH_UNKNOWN)
+		dc_writer_touch_all(state->source, watches, operation, false);
+	for (int i = 0; i < tenants.n; i++)
 	{
-		case DC_PATH_FOUND:
-			break;
-		case DC_PATH_NOWHERE:
-			return;
-		case DC_PATH_UNKNOWN:
-			dc_writer_touch_all(state->source, watches, operation, false);
-			return;
+		touch = dc_writer_touch(state->source, tenants.hashes[i], watches, operation);
+		if (touch != NULL && !key->moves && tenants.looked_up)
+			tell_tenant(touch, key, tenants.values.values[i]);
 	}
-
-	touch = dc_writer_touch(state->source, hash, watches, operation);
-	if (touch != NULL && !key->moves && tenant != (Datum) 0)
-		tell_tenant(touch, key, tenant);
 }
 
 static bool
@@ -375,6 +391,22 @@ moves_others(TriggerState *state, const DcTenantKey *key, Relation relation,
 		return true;
 	}
 	return column_changed(relation, key->column, before, after);
+}
+
+/*
+ * Does this row cease to lead rows of others to a tenant?  Whoever reads it
+ * knows that from its own watch, too; but on a path by which many rows lead on,
+ * all that such rows do is told to the watches that they lead for.
+ */
+static bool
+leaves_others(const DcTenantKey *key, Relation relation,
+			  TupleTableSlot *before, TupleTableSlot *after)
+{
+	if (!key->leaves || before == NULL)
+		return false;
+	return after == NULL ||
+		column_changed(relation, key->match, before, after) ||
+		column_changed(relation, key->column, before, after);
 }
 
 /*
@@ -437,18 +469,21 @@ note_row(TriggerState *state, Relation relation,
 			dc_writer_touch_all(state->source, key->watches, operation, false);
 		else if (key->moves)
 		{
+			if (leaves_others(key, relation, before, after))
+				touch_tenants_of(state, i, relation, before, key->watches,
+								 operation);
 			if (moves_others(state, key, relation, before, after))
-				touch_tenant_of(state, i, relation, after, key->watches,
-								operation);
+				touch_tenants_of(state, i, relation, after, key->watches,
+								 operation);
 		}
 		if (key->kind == DC_KEY_UNKNOWN || key->moves)
 			continue;
 		if (watches_before & key->watches)
-			touch_tenant_of(state, i, relation, before,
-							watches_before & key->watches, operation);
+			touch_tenants_of(state, i, relation, before,
+							 watches_before & key->watches, operation);
 		if (watches_after & key->watches)
-			touch_tenant_of(state, i, relation, after,
-							watches_after & key->watches, operation);
+			touch_tenants_of(state, i, relation, after,
+							 watches_after & key->watches, operation);
 	}
 	if (state->econtext != NULL)
 		ResetExprContext(state->econtext);

@@ -42,23 +42,25 @@ needs_no_refresh(const DcLookup *lookup)
 
 /*
  * Compute in the background, unless that is not needed, or somebody is at it.
+ * The reason why an answer was not stored is then in lookup->reason.
  */
-static bool
+static DcWarmth
 compute_if_needed(DcLookup *lookup)
 {
+	static const char background[] = "refresh";
 	DcFlight	other;
 
 	if (dc_flight_claim(dc_fill_flight_key(&lookup->key), &other) != DC_FLIGHT_MINE)
-		return false;
+		return DC_WARM_ALREADY;
 	if (needs_no_refresh(lookup))
 	{
 		dc_flight_release(false);
-		return false;
+		return DC_WARM_ALREADY;
 	}
-	lookup->reason = "refresh";
+	lookup->reason = background;
 	(void) dc_fill_for_all(lookup);
 	dc_lookup_log(lookup, "refresh");
-	return true;
+	return lookup->reason == background ? DC_WARM_NOW : DC_WARM_NOT_STORED;
 }
 
 static void
@@ -109,7 +111,8 @@ dc_background_refresh(uint32 widget_id, uint64 version, uint32 hash)
 											 lookup.key.tenant,
 											 lookup.key.tenant_len);
 		lookup.params = dc_params_from_bytes(lookup.key.params, lookup.key.params_len);
-		if (dc_lookup_may_use_cache(&lookup) && compute_if_needed(&lookup))
+		if (dc_lookup_may_use_cache(&lookup) &&
+			compute_if_needed(&lookup) == DC_WARM_NOW)
 			n++;
 	}
 	return n;
@@ -117,25 +120,28 @@ dc_background_refresh(uint32 widget_id, uint64 version, uint32 hash)
 
 /*
  * Compute and store the answer for one widget and tenant, unless it is there
- * and right, or somebody is at it; true if it was computed.  Called in a
- * transaction with an active snapshot; errors are the caller's.
+ * and right, or somebody is at it.  If it could not be stored, *reason says why.
+ * Called in a transaction with an active snapshot; errors are the caller's.
  */
-bool
-dc_background_warm(const DcDashboard *dashboard, DcWidget *widget, DcRequest *request)
+DcWarmth
+dc_background_warm(const DcDashboard *dashboard, DcWidget *widget,
+				   DcRequest *request, const char **reason)
 {
 	DcLookup	lookup;
 	DcAnswer	answer;
 	StringInfoData out;
-	bool		done;
+	DcWarmth	done = DC_WARM_NOT_STORED;
 
 	initStringInfo(&out);
 	init_background(&lookup, dashboard, widget, &out, &answer);
 	lookup.tenant = dc_tenant_of_request(request, widget);
 	lookup.params = request->params;
-	if (!dc_lookup_may_use_cache(&lookup))
-		return false;
-	dc_lookup_make_key(&lookup);
-	done = compute_if_needed(&lookup);
+	if (dc_lookup_may_use_cache(&lookup))
+	{
+		dc_lookup_make_key(&lookup);
+		done = compute_if_needed(&lookup);
+	}
+	*reason = lookup.reason;
 	pfree(out.data);
 	return done;
 }

@@ -14,9 +14,18 @@
 #include "read/compute.h"
 #include "widget/metacache.h"
 
+/* What has become of an answer that was to be warmed. */
+typedef enum DcWarmth
+{
+	DC_WARM_NOW,				/* computed and stored */
+	DC_WARM_ALREADY,			/* needed nothing, or somebody is at it */
+	DC_WARM_NOT_STORED
+} DcWarmth;
+
 extern int	dc_background_refresh(uint32 widget, uint64 version, uint32 hash);
-extern bool dc_background_warm(const DcDashboard *dashboard, DcWidget *widget,
-							   DcRequest *request);
+extern DcWarmth dc_background_warm(const DcDashboard *dashboard,
+								   DcWidget *widget, DcRequest *request,
+								   const char **reason);
 extern bool dc_background_needed(const DcDashboard *dashboard,
 								 DcWidget *widget, Datum tenant, Datum params);
 extern const char *dc_background_store(const DcDashboard *dashboard,

@@ -197,18 +197,20 @@ compare_stale(const void *a, const void *b)
 
 /*
  * Compute again what was in use and has changed.  Returns when to look again for
- * what has to wait; DT_NOEND: for nothing.
+ * what has to wait; DT_NOEND: for nothing.  "look_us": how long the looking took.
  */
 TimestampTz
-dc_change_refresh_changed(void)
+dc_change_refresh_changed(int64 *look_us)
 {
+	TimestampTz start = GetCurrentTimestamp();
 	Look		look = {.again = DT_NOEND,.context = CurrentMemoryContext};
 	char	   *error;
 	bool		transient;
 
 	pgstat_report_activity(STATE_RUNNING, "dashcache: warming what has changed");
 	if (!dc_task_run(look_for_stale, &look, &error, &transient))
-		return DT_NOEND;
+		look.n = 0;
+	*look_us = GetCurrentTimestamp() - start;
 	if (look.n > 1)
 		qsort(look.stale, look.n, sizeof(Stale), compare_stale);
 	for (int i = 0; i < look.n; i++)

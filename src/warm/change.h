@@ -13,6 +13,6 @@
 #include "datatype/timestamp.h"
 
 extern void dc_change_refresh_queued(void);
-extern TimestampTz dc_change_refresh_changed(void);
+extern TimestampTz dc_change_refresh_changed(int64 *look_us);
 
 #endif							/* DASHCACHE_CHANGE_H */

@@ -59,12 +59,16 @@
 /* The longest that a database waits whose workers fail. */
 #define MAX_BACKOFF_MS 300000
 
+/* Who has worked for so long did not fail to: what came before is forgotten. */
+#define GOOD_LIFE_MS 60000
+
 /* A worker that was started and has not been seen to end. */
 typedef struct Started
 {
 	BackgroundWorkerHandle *handle;
 	Oid			database;
 	pid_t		pid;			/* 0: not known yet */
+	TimestampTz since;
 } Started;
 
 /* A database whose workers fail. */
@@ -233,6 +237,8 @@ look_at_started(void)
 			case BGWH_NOT_YET_STARTED:
 				break;
 			default:
+				if (TimestampDifferenceExceeds(started[i].since, GetCurrentTimestamp(), GOOD_LIFE_MS))
+					note_end(started[i].database, true);
 				note_end(started[i].database,
 						 started[i].pid != 0 && dc_pool_ended_clean(started[i].pid));
 				pfree(started[i].handle);
@@ -279,6 +285,7 @@ start_worker(Oid database)
 	started[nstarted].handle = handle;
 	started[nstarted].database = database;
 	started[nstarted].pid = 0;
+	started[nstarted].since = GetCurrentTimestamp();
 	nstarted++;
 	latest = database;
 	return true;
@@ -317,7 +324,7 @@ serve(void)
 	TimestampTz next = DT_NOEND;
 	int			n;
 	int			first = 0;
-	bool		others_wait = false;
+	DcWait		others_wait;
 
 	/* databases that nobody has looked at yet ask for that */
 	while (unvisited != NIL && is_room())
@@ -329,6 +336,8 @@ serve(void)
 			!dc_pool_is_held(database) && workers_of(database) == 0)
 			(void) start_worker(database);
 	}
+
+	others_wait = unvisited != NIL ? DC_WAIT_FOR_SHARE : DC_WAIT_NONE;
 
 	n = dc_demand_list(demands, MAX_DEMANDS, now);
 	for (int i = 0; i < n; i++)
@@ -342,6 +351,7 @@ serve(void)
 		Backoff    *backoff = backoff_of(demand->database);
 		int			running = workers_of(demand->database);
 		int			useful;
+		bool		woken;
 
 		/* whatever else there is to do now, that will be there then */
 		if (demand->due > now)
@@ -353,19 +363,19 @@ serve(void)
 			(void) dc_demand(demand->database, DC_DEMAND_PLAN);
 		if (dc_pool_is_held(demand->database))
 			continue;			/* its release wakes us */
-		if (backoff != NULL && backoff->until > now)
-		{
-			next = Min(next, backoff->until);
-			continue;
-		}
 
 		/*
 		 * One that waits will do; so will one that is just coming up.  What
 		 * nobody takes, because those that are there are busy, is for one
 		 * more.
 		 */
-		if (dc_pool_wake_idle(demand->database) ||
-			dc_pool_ready(demand->database) < running)
+		woken = dc_pool_wake_idle(demand->database);
+		if (backoff != NULL && backoff->until > now)
+		{
+			next = Min(next, backoff->until);
+			continue;
+		}
+		if (woken || dc_pool_ready(demand->database) < running)
 			useful = running;
 		else
 			useful = running + 1;
@@ -375,11 +385,13 @@ serve(void)
 		{
 			if (!is_room())
 			{
-				/*
-				 * whoever runs takes what there is to do, but here nobody
-				 * does
-				 */
-				others_wait |= workers_of(demand->database) == 0;
+				int			here = workers_of(demand->database);
+
+				/* whoever is here takes what there is to do, sooner or later */
+				if (here == 0)
+					others_wait = DC_WAIT_FOR_SHARE;
+				else if (here < Max(nstarted, dc_pool_count()))
+					others_wait = Max(others_wait, DC_WAIT_FOR_IDLE);
 				break;
 			}
 			if (no_slot_until > now)
@@ -388,7 +400,10 @@ serve(void)
 				break;
 			}
 			if (!start_worker(demand->database))
+			{
+				next = Min(next, no_slot_until);
 				break;
+			}
 		}
 	}
 	dc_pool_set_others_wait(others_wait);

@@ -50,6 +50,7 @@ typedef struct DcSharedWorker
 	Latch	   *latch;
 	bool		ready;			/* has begun to look for work */
 	bool		idle;			/* waits for something to do */
+	bool		told;			/* to go, by a hold */
 	int64		run;			/* that it works on; 0: none */
 } DcSharedWorker;
 
@@ -63,7 +64,7 @@ typedef struct DcSharedPool
 {
 	LWLock		lock;
 	ConditionVariable ended;
-	pg_atomic_uint32 others_wait;	/* other databases wait for a worker */
+	pg_atomic_uint32 others_wait;	/* DcWait */
 	pg_atomic_uint32 list;		/* the launcher is to list the databases */
 	pg_atomic_uint32 listed;	/* it has done so since the server was started */
 	DcSharedWorker workers[DC_MAX_WORKERS];
@@ -175,6 +176,7 @@ dc_pool_enter(Oid database)
 			worker->latch = MyLatch;
 			worker->ready = false;
 			worker->idle = false;
+			worker->told = false;
 			worker->run = 0;
 			own_worker = worker;
 		}
@@ -192,16 +194,22 @@ dc_pool_enter(Oid database)
 	return true;
 }
 
+static void
+note_clean_locked(pid_t pid)
+{
+	pool->clean[pool->nclean++ % DC_MAX_WORKERS] = pid;
+}
+
 /* Note that this worker ends because it has nothing more to do. */
 void
 dc_pool_leave_clean(void)
 {
 	LWLockAcquire(&pool->lock, LW_EXCLUSIVE);
-	pool->clean[pool->nclean++ % DC_MAX_WORKERS] = MyProcPid;
+	note_clean_locked(MyProcPid);
 	LWLockRelease(&pool->lock);
 }
 
-/* Did that worker end because it had nothing more to do? */
+/* Did that worker end because it had nothing more to do, or was told to go? */
 bool
 dc_pool_ended_clean(pid_t pid)
 {
@@ -336,11 +344,15 @@ dc_pool_of_run(int64 run, int *pids, int capacity)
 	return n;
 }
 
-/* Tell workers whether other databases wait for one of them to end. */
+/*
+ * Tell workers whom other databases wait for; those that have nothing to do, at
+ * once.
+ */
 void
-dc_pool_set_others_wait(bool wait)
+dc_pool_set_others_wait(DcWait wait)
 {
-	if ((pg_atomic_exchange_u32(&pool->others_wait, wait) != 0) == wait || !wait)
+	if (pg_atomic_exchange_u32(&pool->others_wait, wait) != DC_WAIT_NONE ||
+		wait == DC_WAIT_NONE)
 		return;
 	LWLockAcquire(&pool->lock, LW_SHARED);
 	for (int i = 0; i < DC_MAX_WORKERS; i++)
@@ -351,11 +363,11 @@ dc_pool_set_others_wait(bool wait)
 	LWLockRelease(&pool->lock);
 }
 
-/* Do other databases wait for a worker to end? */
-bool
+/* Whom do other databases wait for? */
+DcWait
 dc_pool_others_wait(void)
 {
-	return pg_atomic_read_u32(&pool->others_wait) != 0;
+	return pg_atomic_read_u32(&pool->others_wait);
 }
 
 /* Databases have come or gone: have the launcher list them. */
@@ -397,13 +409,16 @@ terminate_workers(Oid database)
 {
 	int			n = 0;
 
-	LWLockAcquire(&pool->lock, LW_SHARED);
+	LWLockAcquire(&pool->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < DC_MAX_WORKERS; i++)
 	{
 		DcSharedWorker *worker = &pool->workers[i];
 
 		if (worker->pid != 0 && worker->database == database)
 		{
+			if (!worker->told)
+				note_clean_locked(worker->pid);
+			worker->told = true;
 			(void) kill(worker->pid, SIGTERM);
 			n++;
 		}

@@ -10,6 +10,14 @@
 
 #include "postgres.h"
 
+/* Whom a database waits for that has no worker free for what there is to do. */
+typedef enum DcWait
+{
+	DC_WAIT_NONE,				/* nobody */
+	DC_WAIT_FOR_IDLE,			/* a worker with nothing to do */
+	DC_WAIT_FOR_SHARE			/* also one that has worked for its share */
+} DcWait;
+
 extern Size dc_pool_shmem_size(void);
 extern void dc_pool_shmem_init(void *place);
 extern void dc_pool_attach(void *place);
@@ -25,8 +33,8 @@ extern int	dc_pool_ready(Oid database);
 extern void dc_pool_set_ready(void);
 extern bool dc_pool_wake_idle(Oid database);
 extern bool dc_pool_ended_clean(pid_t pid);
-extern void dc_pool_set_others_wait(bool wait);
-extern bool dc_pool_others_wait(void);
+extern void dc_pool_set_others_wait(DcWait wait);
+extern DcWait dc_pool_others_wait(void);
 extern int	dc_pool_list(int *pids, int capacity);
 extern int	dc_pool_of_run(int64 run, int *pids, int capacity);
 

@@ -11,10 +11,10 @@
  * by a remainder of their hash; so workers need not have the same list of
  * tenants, nor any in shared memory.
  *
- * The last one to leave writes down how it went (warm/history.c) and gives
- * back the slot.  A worker that is terminated leaves on its way out, and what
- * it was about to do counts as failed; if it was the last, the launcher sends
- * another one, to finish.
+ * The last one to leave writes down how it went (warm/jobs.c) and gives back
+ * the slot.  A worker that is terminated leaves on its way out, and gives back
+ * the task it was at, for another one; what it had put off counts as failed.  If
+ * it was the last, the launcher sends another one, to go on.
  *
  * Locking: all under "lock", but for the atomics.  "moved" is broadcast when a
  * run has come forward, for those who wait for it.
@@ -43,6 +43,9 @@
 /* How often a run is planned anew whose planner was terminated. */
 #define MAX_PLANNINGS 3
 
+/* How many tasks may be given back: one may be what ends its workers. */
+#define MAX_GIVEN_BACK 16
+
 typedef enum RunState
 {
 	FREE,
@@ -62,6 +65,9 @@ typedef struct DcSharedRun
 	int			workers;		/* that have joined and not left */
 	bool		cancelled;
 	int			next_task;
+	int			given_back[MAX_GIVEN_BACK]; /* tasks to be done again */
+	int			ngiven_back;	/* of these, so many wait */
+	int			times_given_back;
 	pg_atomic_uint64 warmed;
 	pg_atomic_uint64 already_current;
 	pg_atomic_uint64 failed;
@@ -79,6 +85,19 @@ static DcSharedRuns *shared = NULL;
 
 /* The run that this worker has joined, and what it has taken of it. */
 static DcSharedRun *joined = NULL;
+static int	own_task = -1;		/* -1: none */
+
+/* What it has counted for that task, and what it has put off. */
+typedef struct OwnCounts
+{
+	int64		warmed;
+	int64		already_current;
+	int64		failed;
+	int64		put_off;
+} OwnCounts;
+
+static OwnCounts of_task;
+static int64 put_off_before = 0;	/* for tasks that it has done */
 
 /* How many bytes of shared memory this takes. */
 Size
@@ -128,7 +147,7 @@ static bool
 has_tasks_locked(const DcSharedRun *run)
 {
 	return run->state == RUNNING && !run->cancelled &&
-		run->next_task < tasks_of(run);
+		(run->ngiven_back > 0 || run->next_task < tasks_of(run));
 }
 
 /*-------------------------------------------------------------------------
@@ -159,6 +178,8 @@ dc_run_request(const DcRunRequest *request)
 		run->workers = 0;
 		run->cancelled = false;
 		run->next_task = 0;
+		run->ngiven_back = 0;
+		run->times_given_back = 0;
 		pg_atomic_write_u64(&run->warmed, 0);
 		pg_atomic_write_u64(&run->already_current, 0);
 		pg_atomic_write_u64(&run->failed, 0);
@@ -281,7 +302,41 @@ dc_run_wait(int64 id, long timeout_ms)
  *-------------------------------------------------------------------------
  */
 
-/* Leave on the way out: what was begun is lost. */
+/* Nothing is taken, and nothing counted. */
+static void
+forget_own(void)
+{
+	own_task = -1;
+	memset(&of_task, 0, sizeof(of_task));
+	put_off_before = 0;
+}
+
+static void
+lose_locked(int64 entries)
+{
+	pg_atomic_fetch_add_u64(&joined->failed, entries);
+	if (joined->last_error[0] == '\0')
+		strlcpy(joined->last_error, "a worker was terminated",
+				sizeof(joined->last_error));
+}
+
+/* Give back the task that was begun, as if it had not been. */
+static void
+give_back_locked(void)
+{
+	if (joined->times_given_back == MAX_GIVEN_BACK)
+	{
+		lose_locked(of_task.put_off);
+		return;
+	}
+	joined->times_given_back++;
+	joined->given_back[joined->ngiven_back++] = own_task;
+	pg_atomic_fetch_sub_u64(&joined->warmed, of_task.warmed);
+	pg_atomic_fetch_sub_u64(&joined->already_current, of_task.already_current);
+	pg_atomic_fetch_sub_u64(&joined->failed, of_task.failed);
+}
+
+/* Leave on the way out. */
 static void
 leave_at_exit(int code, Datum arg)
 {
@@ -289,6 +344,10 @@ leave_at_exit(int code, Datum arg)
 		return;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	joined->workers--;
+	if (own_task >= 0)
+		give_back_locked();
+	if (put_off_before > 0)
+		lose_locked(put_off_before);
 	if (joined->state == PLANNING)
 	{
 		if (joined->plannings < MAX_PLANNINGS)
@@ -297,16 +356,22 @@ leave_at_exit(int code, Datum arg)
 		{
 			joined->state = RUNNING;
 			joined->cancelled = true;
+			lose_locked(0);
 		}
 	}
 	else if (joined->state == FINISHING)
 		joined->state = RUNNING;
-	if (joined->last_error[0] == '\0')
-		strlcpy(joined->last_error, "a worker was terminated",
-				sizeof(joined->last_error));
 	LWLockRelease(&shared->lock);
 	joined = NULL;
 	(void) dc_demand(MyDatabaseId, DC_DEMAND_RUNS);
+}
+
+/* Is there something to do for one more worker, be it only to finish? */
+static bool
+wants_worker_locked(const DcSharedRun *run)
+{
+	return run->state == WAITING || has_tasks_locked(run) ||
+		(run->state == RUNNING && run->workers == 0);
 }
 
 /*
@@ -328,29 +393,29 @@ dc_run_join(DcRunRequest *request)
 	}
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < RUNS && role == DC_RUN_NONE; i++)
+	for (int i = 0; i < RUNS && !more; i++)
 	{
 		DcSharedRun *run = &shared->runs[i];
 
-		if (run->state == FREE || run->request.database != MyDatabaseId)
+		if (run->request.database != MyDatabaseId || !wants_worker_locked(run))
 			continue;
-		if (run->state == WAITING)
+		if (role != DC_RUN_NONE)
+		{
+			more = true;
+			continue;
+		}
+		role = run->state == WAITING ? DC_RUN_LEADER : DC_RUN_HELPER;
+		if (role == DC_RUN_LEADER)
 		{
 			run->state = PLANNING;
 			run->plannings++;
-			role = DC_RUN_LEADER;
 		}
-		else if (has_tasks_locked(run) ||
-				 (run->state == RUNNING && run->workers == 0))
-			role = DC_RUN_HELPER;
-		if (role != DC_RUN_NONE)
-		{
-			run->workers++;
-			*request = run->request;
-			joined = run;
-			more = role == DC_RUN_HELPER && has_tasks_locked(run) &&
-				tasks_of(run) - run->next_task > 1;
-		}
+		run->workers++;
+		*request = run->request;
+		joined = run;
+		forget_own();
+		more = has_tasks_locked(run) &&
+			run->ngiven_back + tasks_of(run) - run->next_task > 1;
 	}
 	LWLockRelease(&shared->lock);
 
@@ -385,16 +450,21 @@ dc_run_get_plan(DcRunPlan *plan)
 	LWLockRelease(&shared->lock);
 }
 
-/* Take a task.  False if there is none left. */
+/* Take a task; the last one is done.  False if there is none left. */
 bool
 dc_run_next_task(int *task)
 {
+	int64		put_off = put_off_before + of_task.put_off;
 	bool		found;
+
+	forget_own();
+	put_off_before = put_off;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	found = has_tasks_locked(joined);
 	if (found)
-		*task = joined->next_task++;
+		own_task = *task = joined->ngiven_back > 0 ?
+			joined->given_back[--joined->ngiven_back] : joined->next_task++;
 	LWLockRelease(&shared->lock);
 	return found;
 }
@@ -418,7 +488,20 @@ dc_run_count(int64 warmed, int64 already_current, int64 failed)
 	pg_atomic_fetch_add_u64(&joined->warmed, warmed);
 	pg_atomic_fetch_add_u64(&joined->already_current, already_current);
 	pg_atomic_fetch_add_u64(&joined->failed, failed);
+	of_task.warmed += warmed;
+	of_task.already_current += already_current;
+	of_task.failed += failed;
 	ConditionVariableBroadcast(&shared->moved);
+}
+
+/* Put off an entry, or (-1) take it up again once all tasks are done. */
+void
+dc_run_put_off(int entries)
+{
+	if (own_task >= 0)
+		of_task.put_off += entries;
+	else
+		put_off_before += entries;
 }
 
 /* Remember what has gone wrong. */
@@ -496,7 +579,7 @@ dc_run_useful_workers(Oid database)
 		if (run->state == FREE || run->request.database != database)
 			continue;
 		if (has_tasks_locked(run))
-			useful += run->workers + tasks_of(run) - run->next_task;
+			useful += run->workers + run->ngiven_back + tasks_of(run) - run->next_task;
 		else
 			useful += Max(run->workers, 1);
 	}

@@ -86,6 +86,7 @@ extern void dc_run_get_plan(DcRunPlan *plan);
 extern bool dc_run_next_task(int *task);
 extern bool dc_run_is_cancelled(void);
 extern void dc_run_count(int64 warmed, int64 already_current, int64 failed);
+extern void dc_run_put_off(int entries);
 extern void dc_run_set_error(const char *message);
 extern bool dc_run_leave(bool failed, DcRunProgress *final);
 extern void dc_run_end(void);

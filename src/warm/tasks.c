@@ -20,6 +20,7 @@
 #include "warm/tasks.h"
 
 #include "read/background.h"
+#include "guc.h"
 #include "read/compute_set.h"
 #include "read/tenant.h"
 #include "warm/jobs.h"
@@ -34,11 +35,13 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "postmaster/interrupt.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -86,7 +89,8 @@ typedef struct WarmItem
 	uint32		widget;
 	const char *tenant;
 	Datum		params;
-	bool		was_current;
+	DcWarmth	warmth;
+	const char *reason;			/* why it was not stored */
 } WarmItem;
 
 /*-------------------------------------------------------------------------
@@ -113,6 +117,11 @@ dc_task_interrupts(void)
 	HOLD_CANCEL_INTERRUPTS();
 	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
 	RESUME_CANCEL_INTERRUPTS();
 }
 
@@ -176,12 +185,15 @@ dc_worker_begin(void)
 
 /*
  * Is this worker to end, although there is work left?  When other databases
- * wait for a worker, and this one has had its share.
+ * wait for a worker, and this one has had its share; and when there are to be
+ * fewer, in which case the launcher starts those that may be.
  */
 bool
 dc_worker_should_end(void)
 {
-	return dc_pool_others_wait() &&
+	if (dc_pool_count() > dc_workers)
+		return true;
+	return dc_pool_others_wait() == DC_WAIT_FOR_SHARE &&
 		GetCurrentTimestamp() - working_since > SHARE_US;
 }
 
@@ -286,6 +298,10 @@ make_plan(void *arg)
 
 			int			most = 0;
 
+			/* there is nothing to be kept of these */
+			if (widget->never_cached || widget->broken)
+				continue;
+
 			for (int v = 0; (tenants = dc_tenants_of_widget(&part->audience, widget, v, &params)) != NULL; v++)
 			{
 				plan->planned += tenants->n;
@@ -316,12 +332,13 @@ warm_item(void *arg)
 	dc_metacache_widget_by_id(dashboard, item->widget);
 	DcRequest	request = {0};
 
+	item->warmth = DC_WARM_ALREADY;
 	if (widget == NULL)
 		return;
 	request.tenant = CStringGetTextDatum(item->tenant);
 	request.tenant_type = TEXTOID;
 	request.params = item->params;
-	item->was_current = !dc_background_warm(dashboard, widget, &request);
+	item->warmth = dc_background_warm(dashboard, widget, &request, &item->reason);
 }
 
 /* Compute one entry, and count it. */
@@ -333,9 +350,13 @@ do_item(WarmItem *item, bool last_try)
 	bool		transient = false;
 
 	dc_task_interrupts();
-	item->was_current = false;
 	if (dc_task_run(warm_item, item, &error, &transient))
-		dc_run_count(item->was_current ? 0 : 1, item->was_current ? 1 : 0, 0);
+	{
+		dc_run_count(item->warmth == DC_WARM_NOW, item->warmth == DC_WARM_ALREADY,
+					 item->warmth == DC_WARM_NOT_STORED);
+		if (item->warmth == DC_WARM_NOT_STORED)
+			dc_run_set_error(psprintf("an answer was not stored: %s", item->reason));
+	}
 	else if (transient && !last_try && !dc_run_is_cancelled())
 	{
 		MemoryContext old = MemoryContextSwitchTo(work->context);
@@ -344,6 +365,7 @@ do_item(WarmItem *item, bool last_try)
 		*copy = *item;
 		work->again = lappend(work->again, copy);
 		MemoryContextSwitchTo(old);
+		dc_run_put_off(1);
 	}
 	else
 	{
@@ -419,7 +441,8 @@ do_chunk(Work *work, int chunk)
 			const DcTenantList *tenants;
 			WarmItem	item = {work, part->dashboard, widget->id};
 
-			if (in_plan(&work->plan, widget->id))
+			if (widget->never_cached || widget->broken ||
+				in_plan(&work->plan, widget->id))
 				continue;
 			for (int v = 0; (tenants = dc_tenants_of_widget(&part->audience, widget, v, &item.params)) != NULL; v++)
 			{
@@ -450,6 +473,7 @@ typedef struct Set
 	Datum	   *tenants;		/* those that need it */
 	int			ntenants;
 	int			stored;
+	const char *reason;			/* why some were not */
 	MemoryContext context;
 } Set;
 
@@ -459,10 +483,14 @@ store_one(int tenant, const char *payload, Size len,
 {
 	Set		   *set = arg;
 	MemoryContext old = MemoryContextSwitchTo(set->context);
+	const char *reason;
 
-	(void) dc_background_store(set->dashboard, set->widget, set->tenants[tenant],
-							   set->params, payload, len, computed);
-	set->stored++;
+	reason = dc_background_store(set->dashboard, set->widget, set->tenants[tenant],
+								 set->params, payload, len, computed);
+	if (reason == NULL)
+		set->stored++;
+	else
+		set->reason = reason;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(set->context);
 }
@@ -529,7 +557,10 @@ do_set(Work *work, uint32 widget_id)
 					continue;
 				if (dc_task_run(compute_set, &set, &error, &transient))
 				{
-					dc_run_count(set.stored, set.list->n - set.stored, 0);
+					dc_run_count(set.stored, set.list->n - set.ntenants,
+								 set.ntenants - set.stored);
+					if (set.stored < set.ntenants)
+						dc_run_set_error(psprintf("an answer was not stored: %s", set.reason));
 					continue;
 				}
 				item.params = set.params;
@@ -557,7 +588,10 @@ do_again(Work *work)
 		ResetLatch(MyLatch);
 		work->again = NIL;
 		foreach(lc, again)
+		{
 			do_item(lfirst(lc), try == RETRIES);
+			dc_run_put_off(-1);
+		}
 	}
 }
 

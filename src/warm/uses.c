@@ -62,6 +62,7 @@ typedef struct Use
 typedef struct Collect
 {
 	DcDashboard *dashboard;
+	TimestampTz since;
 	Use		   *uses;
 } Collect;
 
@@ -69,8 +70,11 @@ static void
 collect_use(const DcSharedEntry *entry, void *arg)
 {
 	Collect    *collect = arg;
+	TimestampTz last_used_at = (TimestampTz)
+	pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &entry->last_used_at));
 
-	if (entry->database != MyDatabaseId)
+	/* what was warmed and never read is not in use */
+	if (entry->database != MyDatabaseId || last_used_at < collect->since)
 		return;
 	for (int i = 0; i < collect->dashboard->nwidgets; i++)
 	{
@@ -87,7 +91,7 @@ collect_use(const DcSharedEntry *entry, void *arg)
 		if (widget->uses_params)
 			use->params = dc_params_from_bytes(DC_ENTRY_PARAMS(entry),
 											   entry->params_len);
-		use->last_used_at = (TimestampTz) pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &entry->last_used_at));
+		use->last_used_at = last_used_at;
 		use->next = collect->uses;
 		collect->uses = use;
 	}
@@ -96,7 +100,9 @@ collect_use(const DcSharedEntry *entry, void *arg)
 static Use *
 uses_of(DcDashboard *dashboard)
 {
-	Collect		collect = {dashboard, NULL};
+	Collect		collect = {dashboard};
+
+	collect.since = GetCurrentTimestamp() - USE_DAYS * USECS_PER_DAY;
 
 	dc_store_scan(collect_use, &collect);
 	return collect.uses;

@@ -7,7 +7,8 @@
  * EXTENSION wants our tables.  They keep the workers out (pool.c) until their
  * transaction has ended: a worker that came before would hold the locks that
  * DROP EXTENSION needs at its end.  That is the end also if the command fails,
- * or is cancelled while it waits for the workers to go.
+ * or is cancelled while it waits for the workers to go.  Whoever may not do such
+ * a thing is told so by the server, and no worker has to go for him.
  *
  * Which databases there are is asked for at that end, too.  Before it the
  * launcher would not see that one has come or gone.
@@ -24,47 +25,22 @@
 #include "preload.h"
 #include "warm/pool.h"
 
-#include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 /* Does this transaction make databases, or drop them? */
 static bool list_at_end = false;
 
-/* May the current user have a database for himself, to do this with it? */
-static bool
-may_want(Oid database, bool copy)
-{
-	HeapTuple	tuple;
-	bool		template;
-
-	if (dc_owns(DatabaseRelationId, database))
-		return true;
-	if (!copy || !have_createdb_privilege())
-		return false;
-	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
-	ReleaseSysCache(tuple);
-	return template;
-}
-
-/*
- * The database that a command wants for itself; InvalidOid: none, or the command
- * is going to be refused.
- */
+/* The database that a command wants for itself; InvalidOid: none. */
 static Oid
 wanted_database(Node *statement)
 {
 	const char *name = NULL;
 	ListCell   *lc;
-	Oid			database;
 
 	switch (nodeTag(statement))
 	{
@@ -95,42 +71,32 @@ wanted_database(Node *statement)
 		default:
 			break;
 	}
-	database = name == NULL ? InvalidOid : get_database_oid(name, true);
-	return OidIsValid(database) && may_want(database, IsA(statement, CreatedbStmt)) ?
-		database : InvalidOid;
+	return name == NULL ? InvalidOid : get_database_oid(name, true);
 }
 
-/*
- * Does a command drop our extension, or might it?  Not if it is going to be
- * refused.
- */
+/* Does a command drop our extension, or might it? */
 static bool
 drops_extension(Node *statement)
 {
 	DropStmt   *drop = (DropStmt *) statement;
-	Oid			extension;
-	bool		owner;
 	ListCell   *lc;
 
-	if (!IsA(statement, DropOwnedStmt) && !IsA(statement, DropStmt))
-		return false;
-	extension = get_extension_oid("dashcache", true);
-	if (!OidIsValid(extension))
-		return false;
-	owner = dc_owns(ExtensionRelationId, extension);
 	if (IsA(statement, DropOwnedStmt))
-		return owner;
+		return true;
+	if (!IsA(statement, DropStmt))
+		return false;
 	foreach(lc, drop->objects)
 	{
 		Oid			schema;
 
 		if (drop->removeType == OBJECT_EXTENSION &&
 			strcmp(strVal(lfirst(lc)), "dashcache") == 0)
-			return owner;
+			return true;
 		if (drop->removeType != OBJECT_SCHEMA || drop->behavior != DROP_CASCADE)
 			continue;
+		/* the schema that it was created in */
 		schema = get_namespace_oid(strVal(lfirst(lc)), true);
-		if (OidIsValid(schema) && dc_owns(NamespaceRelationId, schema) &&
+		if (OidIsValid(schema) &&
 			OidIsValid(get_relname_relid("dashcache_status", schema)))
 			return true;
 	}
@@ -138,8 +104,8 @@ drops_extension(Node *statement)
 }
 
 /*
- * A utility command begins.  True if dc_utility_ends() is to be called, even if
- * it fails.
+ * A utility command begins.  True if dc_utility_ends() is to be called after it,
+ * even if it fails.
  */
 bool
 dc_utility_begins(Node *statement)
@@ -152,14 +118,18 @@ dc_utility_begins(Node *statement)
 		return ((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
 	if (drops_extension(statement))
 	{
-		dc_pool_hold(MyDatabaseId);
+		Oid			extension = get_extension_oid("dashcache", true);
+
+		if (OidIsValid(extension) && dc_extension_ownercheck(extension, GetUserId()))
+			dc_pool_hold(MyDatabaseId);
 		return false;
 	}
 	database = wanted_database(statement);
 	if (OidIsValid(database))
 	{
 		list_at_end = true;
-		dc_pool_hold(database);
+		if (dc_database_ownercheck(database, GetUserId()))
+			dc_pool_hold(database);
 	}
 	return false;
 }

@@ -190,11 +190,11 @@ work_due(void)
 	if (changes_due <= now)
 	{
 		TimestampTz again;
+		int64		look_us;
 
 		changes_due = DT_NOEND;
-		again = dc_change_refresh_changed();
-		changes_not_before = GetCurrentTimestamp() +
-			(GetCurrentTimestamp() - now) * LOOK_SHARE;
+		again = dc_change_refresh_changed(&look_us);
+		changes_not_before = GetCurrentTimestamp() + look_us * LOOK_SHARE;
 		if (again != DT_NOEND)
 			changes_due = Max(again, changes_not_before);
 	}
@@ -233,7 +233,10 @@ dashcache_worker_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	if (!dc_pool_enter(database))
+	{
+		dc_pool_leave_clean();
 		proc_exit(0);
+	}
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	set_up_session();
 	before_shmem_exit(give_back, (Datum) 0);
@@ -250,11 +253,6 @@ dashcache_worker_main(Datum arg)
 		bool		soon;
 
 		dc_task_interrupts();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
 		MemoryContextReset(CurrentMemoryContext);
 		what = taken = dc_demand_take(~0U);
 		if (what != 0)

@@ -34,8 +34,9 @@ typedef struct DcColumns
 /*
  * A step on the way from a row to its tenant: the row of "relid" whose unique
  * column "match" equals the value at hand; its column "next" is the value for
- * the next step, or the tenant.  "enforced": a foreign key sees to it that
- * the row is there as long as a row refers to it.
+ * the next step, or the tenant.  "many": the column is not unique, and all rows
+ * that match lead on.  "enforced": a foreign key sees to it that the row is
+ * there as long as a row refers to it; never on a path with a step to many.
  */
 typedef struct DcHop
 {
@@ -45,9 +46,11 @@ typedef struct DcHop
 	Oid			equal;			/* what the query means by "equals" */
 	Oid			collation;
 	bool		enforced;
+	bool		many;
 } DcHop;
 
-#define DC_MAX_HOPS 3
+/* A mark of a writer has room for the rounds that so many take: stamp.h. */
+#define DC_MAX_HOPS 4
 
 /*
  * A foreign key by which a row must be referred to.  There are no such rows
@@ -91,6 +94,7 @@ typedef struct DcSource
 	DcReference reference;
 
 	const char *reason;			/* why there is no key, or no trigger */
+	const char *wanted_index;	/* a statement that makes one to follow */
 } DcSource;
 
 typedef struct DcAnalysis

@@ -140,13 +140,14 @@ dc_catalog_scan(DcTable table, AttrNumber column, Oid type,
 
 static void
 read_hops(DcSource *source, Datum relations, Datum columns, Datum equalities,
-		  Datum enforced)
+		  Datum enforced, Datum many)
 {
 	ArrayType  *relation_array = DatumGetArrayTypeP(relations);
 	Oid		   *oids = (Oid *) ARR_DATA_PTR(relation_array);
 	int16	   *attnums = (int16 *) ARR_DATA_PTR(DatumGetArrayTypeP(columns));
 	Oid		   *equal = (Oid *) ARR_DATA_PTR(DatumGetArrayTypeP(equalities));
 	bool	   *flags = (bool *) ARR_DATA_PTR(DatumGetArrayTypeP(enforced));
+	bool	   *many_flags = (bool *) ARR_DATA_PTR(DatumGetArrayTypeP(many));
 
 	source->nhops = ArrayGetNItems(ARR_NDIM(relation_array),
 								   ARR_DIMS(relation_array));
@@ -159,6 +160,7 @@ read_hops(DcSource *source, Datum relations, Datum columns, Datum equalities,
 		source->hops[i].equal = equal[2 * i];
 		source->hops[i].collation = equal[2 * i + 1];
 		source->hops[i].enforced = flags[i];
+		source->hops[i].many = many_flags[i];
 	}
 }
 
@@ -206,7 +208,8 @@ dc_catalog_source_row(HeapTuple tuple, TupleDesc desc, DcSourceRow *row)
 		source->collation = DatumGetObjectId(value[DC_SOURCE_COLLATION]);
 	read_hops(source, value[DC_SOURCE_HOP_RELATIONS],
 			  value[DC_SOURCE_HOP_COLUMNS],
-			  value[DC_SOURCE_HOP_EQUALITIES], value[DC_SOURCE_HOP_ENFORCED]);
+			  value[DC_SOURCE_HOP_EQUALITIES], value[DC_SOURCE_HOP_ENFORCED],
+			  value[DC_SOURCE_HOP_MANY]);
 	if (!null[DC_SOURCE_REFERRER])
 	{
 		Oid		   *oids = (Oid *) ARR_DATA_PTR(DatumGetArrayTypeP(value[DC_SOURCE_REFERRER]));
@@ -223,6 +226,8 @@ dc_catalog_source_row(HeapTuple tuple, TupleDesc desc, DcSourceRow *row)
 	row->shape = (uint64) DatumGetInt64(value[DC_SOURCE_SHAPE]);
 	if (!null[DC_SOURCE_REASON])
 		source->reason = TextDatumGetCString(value[DC_SOURCE_REASON]);
+	if (!null[DC_SOURCE_WANTED_INDEX])
+		source->wanted_index = TextDatumGetCString(value[DC_SOURCE_WANTED_INDEX]);
 }
 
 static uint64
@@ -306,6 +311,8 @@ dc_catalog_watch_hash(const DcSourceRow *row)
 											 ((uint32) hop->match << 16) |
 											 (uint16) hop->next) ^
 							  dc_mix64(((uint64) hop->equal << 32) | hop->collation));
+		if (hop->many)
+			hash = dc_mix64(hash);
 	}
 	if (!source->columns.all)
 	{

@@ -59,7 +59,8 @@ dc_describe_key(const DcSourceRow *row)
 	{
 		const DcHop *hop = &source->hops[i];
 
-		appendStringInfo(&out, " \342\206\222 %s.%s \342\206\222 %s",
+		appendStringInfo(&out, hop->many ? " \342\206\220 %s.%s, %s" :
+						 " \342\206\222 %s.%s \342\206\222 %s",
 						 get_rel_name(hop->relid),
 						 get_attname(hop->relid, hop->match, false),
 						 get_attname(hop->relid, hop->next, false));

@@ -11,7 +11,8 @@
  * - the columns that are read, anywhere in the query;
  * - the tenant's key: a column (or a simple expression) that must equal $1 for
  *	 the row to make a difference, or a path to one: a column that must equal a
- *	 unique column of another table, whose row must have the key;
+ *	 unique column of another table, whose row must have the key, or failing
+ *	 that a column that is indexed: then a row must match that has it;
  * - the filter: conditions on the row alone that it must meet.
  *
  * A row makes no difference if one of the conditions that apply to its table
@@ -211,7 +212,7 @@ finish_relation(Search *search, Level *level, int rti)
 	{
 		source.filter = find_filter(level, rti);
 		dc_route_reference(search, level, rti, &source.reference);
-		route = dc_route_find(search, level, rti, DC_MAX_HOPS);
+		route = dc_route_find(search, level, rti, &source.wanted_index);
 		if (route != NULL)
 		{
 			source.invalidation = DC_INVALIDATION_ROW;
@@ -230,7 +231,9 @@ finish_relation(Search *search, Level *level, int rti)
 		else
 		{
 			source.invalidation = DC_INVALIDATION_ANY;
-			source.reason = "no condition on $1 reaches it";
+			source.reason = source.wanted_index == NULL ?
+				"no condition on $1 reaches it" :
+				"no condition on $1 reaches it without another index";
 		}
 	}
 	add_source(search->analysis, &source);

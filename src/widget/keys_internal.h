@@ -71,6 +71,7 @@ typedef struct Route
 	Term		from;
 	int			nhops;
 	DcHop		hops[DC_MAX_HOPS];
+	bool		lacks_index[DC_MAX_HOPS];
 	Oid			key_hash;
 	Oid			tenant_hash;
 	Oid			operator;
@@ -99,6 +100,7 @@ extern List *dc_equalities_follow(List *equalities, const Equality *first,
 extern List *dc_routes_direct(List *equalities);
 extern void dc_route_reference(Search *search, Level *level, int rti,
 							   DcReference *reference);
-extern Route *dc_route_find(Search *search, Level *level, int rti, int max_hops);
+extern Route *dc_route_find(Search *search, Level *level, int rti,
+							const char **wanted);
 
 #endif							/* DASHCACHE_KEYS_INTERNAL_H */

@@ -9,6 +9,10 @@
  * snapshot: what the row is connected to by now is what counts for those who
  * read after us, whatever snapshot our own transaction works in.
  *
+ * A label is connected to tasks by the rows of a link table that refer to it:
+ * there may be many of them, or none, and their tenants are all found, up to a
+ * limit beyond which there is no way to tell.
+ *
  * That the connection may change while a writer is under way is dealt with in
  * consistency/stamp.c ("Moves").
  *
@@ -77,13 +81,25 @@ describe_index(Oid oid, Oid type, Oid operator, Oid collation,
 	return found;
 }
 
-/*
- * Find an index that makes a column unique by itself, at any moment, means the
- * same by "equal" as the operator, and can be searched for values of the type.
- */
-bool
-dc_path_find_index(Oid relid, AttrNumber attno, Oid type, Oid operator,
-				   Oid collation, DcPathIndex *index)
+/* Does an index find rows by a column, at any moment? */
+static bool
+is_on_column(HeapTuple tuple, AttrNumber attno, bool unique)
+{
+	Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
+
+	if (unique && !(form->indisunique && form->indimmediate && form->indnkeyatts == 1))
+		return false;
+	/* one that was just made does not find what older snapshots see */
+	if (!unique && form->indcheckxmin)
+		return false;
+	return form->indisvalid && form->indkey.values[0] == attno &&
+		heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
+		heap_attisnull(tuple, Anum_pg_index_indexprs, NULL);
+}
+
+static bool
+find_index(Oid relid, AttrNumber attno, Oid type, Oid operator, Oid collation,
+		   bool unique, DcPathIndex *index)
 {
 	Relation	relation = table_open(relid, AccessShareLock);
 	List	   *indexes = RelationGetIndexList(relation);
@@ -94,16 +110,10 @@ dc_path_find_index(Oid relid, AttrNumber attno, Oid type, Oid operator,
 	{
 		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
 											ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_index form;
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
-		form = (Form_pg_index) GETSTRUCT(tuple);
-		if (!found &&
-			form->indisunique && form->indimmediate && form->indisvalid &&
-			form->indnkeyatts == 1 && form->indkey.values[0] == attno &&
-			heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
-			heap_attisnull(tuple, Anum_pg_index_indexprs, NULL))
+		if (!found && is_on_column(tuple, attno, unique))
 			found = describe_index(lfirst_oid(lc), type, operator, collation,
 								   index);
 		ReleaseSysCache(tuple);
@@ -114,6 +124,17 @@ dc_path_find_index(Oid relid, AttrNumber attno, Oid type, Oid operator,
 }
 
 /*
+ * Find an index that makes a column unique by itself, at any moment, means the
+ * same by "equal" as the operator, and can be searched for values of the type.
+ */
+bool
+dc_path_find_index(Oid relid, AttrNumber attno, Oid type, Oid operator,
+				   Oid collation, DcPathIndex *index)
+{
+	return find_index(relid, attno, type, operator, collation, true, index);
+}
+
+/*
  * Find an index in which the rows can be looked for that refer by a column to
  * a value of the type.
  */
@@ -121,31 +142,7 @@ bool
 dc_path_find_referring(Oid relid, AttrNumber attno, Oid type, Oid operator,
 					   Oid collation, DcPathIndex *index)
 {
-	Relation	relation = table_open(relid, AccessShareLock);
-	List	   *indexes = RelationGetIndexList(relation);
-	bool		found = false;
-	ListCell   *lc;
-
-	foreach(lc, indexes)
-	{
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
-											ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_index form;
-
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		form = (Form_pg_index) GETSTRUCT(tuple);
-		if (!found && form->indisvalid && !form->indcheckxmin &&
-			form->indkey.values[0] == attno &&
-			heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
-			heap_attisnull(tuple, Anum_pg_index_indexprs, NULL))
-			found = describe_index(lfirst_oid(lc), type, operator, collation,
-								   index);
-		ReleaseSysCache(tuple);
-	}
-	list_free(indexes);
-	table_close(relation, NoLock);
-	return found;
+	return find_index(relid, attno, type, operator, collation, false, index);
 }
 
 /* Does a row refer to this value?  If that cannot be told: yes. */
@@ -194,76 +191,127 @@ dc_path_init(DcPath *path, const DcHop *hops, int nhops)
 	memcpy(path->hops, hops, sizeof(DcHop) * nhops);
 }
 
-/* Take one hop: find the row and copy its column. */
-static DcPathEnd
-take_hop(const DcHop *hop, DcPathIndex *index, Snapshot snapshot,
-		 Datum *value, Oid *type)
+/* Does a path match rows by a column that is not unique? */
+bool
+dc_path_meets_many(const DcHop *hops, int nhops)
 {
-	Relation	relation = try_table_open(hop->relid, AccessShareLock);
-	List	   *indexes;
+	for (int i = 0; i < nhops; i++)
+	{
+		if (hops[i].many)
+			return true;
+	}
+	return false;
+}
+
+/* Add a copy of a value, unless it is there; false if there is no room. */
+static bool
+add_value(DcPathValues *values, Datum value, Form_pg_attribute attribute)
+{
+	if (attribute->attlen == -1)
+		value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+	for (int i = 0; i < values->n; i++)
+	{
+		if (datumIsEqual(values->values[i], value, attribute->attbyval,
+						 attribute->attlen))
+			return true;
+	}
+	if (values->n == DC_PATH_MAX_TENANTS)
+		return false;
+	values->values[values->n++] = attribute->attlen == -1 ? value :
+		datumCopy(value, attribute->attbyval, attribute->attlen);
+	return true;
+}
+
+/*
+ * From one value, find the row that it matches, or the rows, and add what their
+ * column contains.  "room" is for how many more rows.
+ */
+static bool
+match_rows(const DcHop *hop, const DcPathIndex *index, Relation relation,
+		   Snapshot snapshot, Datum value, DcPathValues *found, int *room)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	DcPathEnd	end = DC_PATH_NOWHERE;
+	int			matches = 0;
+	bool		enough = true;
+
+	ScanKeyEntryInitialize(&key, 0, hop->match, BTEqualStrategyNumber,
+						   index->subtype, index->collation, index->equal, value);
+	scan = systable_beginscan(relation, index->index, true, snapshot, 1, &key);
+	while (enough && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		next = heap_getattr(tuple, hop->next, desc, &isnull);
+
+		enough = ++matches <= DC_PATH_MAX_MATCHES && --*room >= 0 &&
+			(isnull || add_value(found, next, TupleDescAttr(desc, hop->next - 1)));
+		if (!hop->many)
+			break;
+	}
+	systable_endscan(scan);
+	return enough;
+}
+
+/* Take one hop: from the values before it to those after it. */
+static DcPathEnd
+take_hop(const DcHop *hop, DcPathIndex *index, Snapshot snapshot,
+		 DcPathValues *values, Oid *type, int *room)
+{
+	Relation	relation = try_table_open(hop->relid, AccessShareLock);
+	DcPathValues found = {0};
+	DcPathEnd	end = DC_PATH_FOUND;
+	List	   *indexes;
 
 	if (relation == NULL)
 		return DC_PATH_UNKNOWN;
 
 	indexes = RelationGetIndexList(relation);
 	if (!list_member_oid(indexes, index->index) &&
-		!dc_path_find_index(hop->relid, hop->match, *type, hop->equal,
-							hop->collation, index))
+		!(hop->many ? dc_path_find_referring : dc_path_find_index)
+		(hop->relid, hop->match, *type, hop->equal, hop->collation, index))
 	{
 		table_close(relation, NoLock);
 		return DC_PATH_UNKNOWN;
 	}
 	list_free(indexes);
 
-	ScanKeyEntryInitialize(&key, 0, hop->match, BTEqualStrategyNumber,
-						   index->subtype, index->collation, index->equal, *value);
-	scan = systable_beginscan(relation, index->index, true, snapshot, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
+	for (int i = 0; i < values->n && end == DC_PATH_FOUND; i++)
 	{
-		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation),
-													hop->next - 1);
-		bool		isnull;
-		Datum		found = heap_getattr(tuple, hop->next,
-										 RelationGetDescr(relation), &isnull);
-
-		if (!isnull)
-		{
-			*value = attribute->attlen == -1 ?
-				PointerGetDatum(PG_DETOAST_DATUM_COPY(found)) :
-				datumCopy(found, attribute->attbyval, attribute->attlen);
-			*type = attribute->atttypid;
-			end = DC_PATH_FOUND;
-		}
+		if (!match_rows(hop, index, relation, snapshot, values->values[i],
+						&found, room))
+			end = DC_PATH_UNKNOWN;
 	}
-	systable_endscan(scan);
+	if (end == DC_PATH_FOUND && found.n == 0)
+		end = DC_PATH_NOWHERE;
+	*values = found;
+	*type = TupleDescAttr(RelationGetDescr(relation), hop->next - 1)->atttypid;
 	/* keep the lock: the index must stay until we have committed */
 	table_close(relation, NoLock);
 	return end;
 }
 
 /*
- * Follow a path from a value, of the given type, to the tenant.  The result is
- * in the current memory context.
+ * Follow a path from a value, of the given type, to the tenant, or to the
+ * tenants.  The result is in the current memory context.
  */
 DcPathEnd
-dc_path_follow(DcPath *path, Datum value, Oid type, Datum *tenant)
+dc_path_follow(DcPath *path, Datum value, Oid type, DcPathValues *tenants)
 {
 	Snapshot	snapshot;
 	DcPathEnd	end = DC_PATH_FOUND;
+	int			room = DC_PATH_MAX_ROWS;
 
+	tenants->n = 1;
+	tenants->values[0] = value;
 	if (path->nhops > 0)
 	{
 		snapshot = RegisterSnapshot(GetLatestSnapshot());
 		for (int i = 0; i < path->nhops && end == DC_PATH_FOUND; i++)
 			end = take_hop(&path->hops[i], &path->indexes[i], snapshot,
-						   &value, &type);
+						   tenants, &type, &room);
 		UnregisterSnapshot(snapshot);
 	}
-	*tenant = value;
 	return end;
 }

@@ -12,7 +12,15 @@
 
 #include "widget/analyze.h"
 
-/* The unique index by which a hop finds its row. */
+/*
+ * Where a column that is not unique is matched: at most so many rows for one
+ * value, and so many rows altogether, are looked at, to find so many tenants.
+ */
+#define DC_PATH_MAX_MATCHES 16
+#define DC_PATH_MAX_ROWS 128
+#define DC_PATH_MAX_TENANTS 32
+
+/* The index by which a hop finds its row, or its rows. */
 typedef struct DcPathIndex
 {
 	Oid			index;
@@ -29,11 +37,18 @@ typedef struct DcPath
 	DcPathIndex indexes[DC_MAX_HOPS];	/* index is InvalidOid: not found yet */
 } DcPath;
 
+/* Where a path leads: to one tenant, unless a hop matches many rows. */
+typedef struct DcPathValues
+{
+	int			n;
+	Datum		values[DC_PATH_MAX_TENANTS];
+} DcPathValues;
+
 typedef enum DcPathEnd
 {
 	DC_PATH_FOUND,
 	DC_PATH_NOWHERE,			/* there is no such row */
-	DC_PATH_UNKNOWN				/* there is no way to tell */
+	DC_PATH_UNKNOWN				/* there is no way to tell, or too many rows */
 } DcPathEnd;
 
 extern bool dc_path_find_index(Oid relid, AttrNumber attno, Oid type,
@@ -45,7 +60,8 @@ extern bool dc_path_find_referring(Oid relid, AttrNumber attno, Oid type,
 extern bool dc_path_is_referred_to(const DcReference *reference,
 								   DcPathIndex *index, Datum value, Oid type);
 extern void dc_path_init(DcPath *path, const DcHop *hops, int nhops);
+extern bool dc_path_meets_many(const DcHop *hops, int nhops);
 extern DcPathEnd dc_path_follow(DcPath *path, Datum value, Oid type,
-								Datum *tenant);
+								DcPathValues *tenants);
 
 #endif							/* DASHCACHE_PATH_H */

@@ -96,6 +96,34 @@ dc_redo_version(uint32 widget, uint64 version, const char *problem)
 	dc_catalog_changed();
 }
 
+/*
+ * Note what else the analysis says of a widget: the type of $1, for one, is what
+ * a column is compared with that may have another type by now.
+ */
+static void
+write_meaning(uint32 widget, const DcAnalysis *analysis)
+{
+	DcCatalogWork work;
+	Oid			types[8] = {INT4OID, OIDOID, OIDOID, OIDOID, OIDOID, BOOLOID,
+	BOOLOID, BOOLOID};
+	Datum		values[8];
+
+	values[0] = Int32GetDatum(widget);
+	values[1] = ObjectIdGetDatum(analysis->tenant_type);
+	values[2] = ObjectIdGetDatum(analysis->tenant_equal);
+	values[3] = ObjectIdGetDatum(analysis->tenant_hash);
+	values[4] = ObjectIdGetDatum(analysis->tenant_collation);
+	values[5] = BoolGetDatum(analysis->uses_params);
+	values[6] = BoolGetDatum(analysis->uses_clock);
+	values[7] = BoolGetDatum(analysis->stable_functions != NIL);
+	dc_catalog_begin(&work);
+	dc_catalog_execute("UPDATE dashcache.widget SET tenant_type = $2, tenant_equal = $3, tenant_hash = $4,"
+					   "  tenant_collation = $5, uses_params = $6, uses_clock = $7, reads_unseen = $8 WHERE id = $1",
+					   8, types, values,
+					   OidIsValid(analysis->tenant_equal) ? NULL : "  nnn   ");
+	dc_catalog_end(&work);
+}
+
 /* What is needed of a widget's row. */
 typedef struct WidgetRow
 {
@@ -103,6 +131,7 @@ typedef struct WidgetRow
 	char	   *problem;		/* NULL: none */
 	Oid			owner;
 	char	   *query;
+	Oid			tenant_type;
 	DcSettings	settings;
 } WidgetRow;
 
@@ -116,6 +145,7 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	row->found = true;
 	row->owner = DatumGetObjectId(heap_getattr(tuple, DC_WIDGET_OWNER, desc, &isnull));
 	row->query = TextDatumGetCString(heap_getattr(tuple, DC_WIDGET_QUERY, desc, &isnull));
+	row->tenant_type = DatumGetObjectId(heap_getattr(tuple, DC_WIDGET_TENANT_TYPE, desc, &isnull));
 	row->settings = dc_settings_from_array(heap_getattr(tuple, DC_WIDGET_SETTINGS, desc, &isnull));
 	problem = heap_getattr(tuple, DC_WIDGET_PROBLEM, desc, &isnull);
 	row->problem = isnull ? NULL : TextDatumGetCString(problem);
@@ -190,7 +220,8 @@ look(void *arg)
 	rows = dc_overrides_apply(widget, outcome->analysis);
 	if (!outcome->repair)
 		outcome->problem = trigger_problem(rows);
-	outcome->differs = !dc_triggers_same(rows, dc_source_rows_of(widget));
+	outcome->differs = outcome->analysis->tenant_type != row->tenant_type ||
+		!dc_triggers_same(rows, dc_source_rows_of(widget));
 	outcome->incomplete = !dc_triggers_complete(rows);
 	known = relations_of(widget);
 	foreach(lc, dc_triggers_relations(rows))
@@ -213,6 +244,7 @@ write_outcome(void *arg)
 	SetUserIdAndSecContext(outcome->row->owner,
 						   save_context | SECURITY_LOCAL_USERID_CHANGE);
 	before = relations_of(widget);
+	write_meaning(widget, outcome->analysis);
 	(void) dc_redo_sources(widget, outcome->analysis);
 	/* a partition that was detached, say, needs its triggers no more */
 	dc_triggers_remove_unused(list_difference_oid(before, relations_of(widget)));

@@ -17,9 +17,12 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_statistic.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
+#include "lib/stringinfo.h"
 #include "parser/parsetree.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -140,12 +143,121 @@ dc_routes_direct(List *equalities)
 	return routes;
 }
 
+/* Which hops a search for a route may take. */
+typedef enum Hops
+{
+	UNIQUE_HOPS,				/* that match a unique column */
+	MANY_HOPS,					/* or one that is indexed */
+	WANTED_HOPS					/* or that would, if it were indexed */
+} Hops;
+
+static bool
+has_route(List *routes, const Term *from)
+{
+	ListCell   *lc;
+
+	foreach(lc, routes)
+	{
+		Route	   *route = lfirst(lc);
+
+		if (route->from.level == from->level && route->from.varno == from->varno &&
+			route->from.attno == from->attno)
+			return true;
+	}
+	return false;
+}
+
 /*
- * The routes that begin one hop before those given: wherever a unique column
- * of a route's table is equal to something else.
+ * How many rows have the same value in a column, as the statistics say; 0 if
+ * they say nothing.
+ */
+static double
+rows_for_each(Oid relid, AttrNumber attno)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	double		rows = 0;
+	double		distinct = 0;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		rows = ((Form_pg_class) GETSTRUCT(tuple))->reltuples;
+		ReleaseSysCache(tuple);
+	}
+	tuple = SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(relid),
+							Int16GetDatum(attno), BoolGetDatum(false));
+	if (HeapTupleIsValid(tuple))
+	{
+		distinct = ((Form_pg_statistic) GETSTRUCT(tuple))->stadistinct;
+		ReleaseSysCache(tuple);
+	}
+	if (rows <= 0 || distinct == 0)
+		return 0;
+	return distinct > 0 ? rows / distinct : -1 / distinct;
+}
+
+/*
+ * Make a route that begins one hop before another one: by the row, or the rows,
+ * of that one's table whose column "match" equals what is reached.
+ */
+static Route *
+lengthen(const Route *route, const Equality *equality, const Term *match,
+		 const Term *reached, Hops hops)
+{
+	RangeTblEntry *rte = rte_of(reached);
+	Oid			parent = rte_of(match)->relid;
+	Route	   *made;
+	DcHop	   *hop;
+	DcPathIndex index;
+	Oid			type;
+	bool		unique;
+	bool		indexed;
+
+	if (rte->rtekind != RTE_RELATION)
+		return NULL;
+	type = get_atttype(rte->relid, reached->attno);
+	unique = dc_path_find_index(parent, match->attno, type, equality->operator,
+								equality->collation, &index);
+	if (!unique && hops == UNIQUE_HOPS)
+		return NULL;
+	indexed = unique ||
+		dc_path_find_referring(parent, match->attno, type, equality->operator,
+							   equality->collation, &index);
+	if (!indexed &&
+		(hops == MANY_HOPS || !op_mergejoinable(equality->operator, type)))
+		return NULL;
+	/* they would lead to every tenant in the end, and each of them moves rows */
+	if (!unique && rows_for_each(parent, match->attno) > DC_PATH_MAX_MATCHES / 2)
+		return NULL;
+
+	made = palloc(sizeof(Route));
+	*made = *route;
+	made->from = *reached;
+	made->nhops = route->nhops + 1;
+	memcpy(&made->hops[1], route->hops, sizeof(DcHop) * route->nhops);
+	memcpy(&made->lacks_index[1], route->lacks_index, sizeof(bool) * route->nhops);
+	made->lacks_index[0] = !indexed;
+	hop = &made->hops[0];
+	memset(hop, 0, sizeof(DcHop));
+	hop->relid = parent;
+	hop->match = match->attno;
+	hop->next = route->from.attno;
+	hop->equal = equality->operator;
+	hop->collation = equality->collation;
+	hop->many = !unique;
+	hop->enforced = unique &&
+		reference_is_enforced(rte->relid, reached->attno, parent,
+							  match->attno, equality);
+	return made;
+}
+
+/*
+ * The routes that begin one hop before those given: wherever a column of a
+ * route's table that can be matched is equal to something else.  Of those that
+ * begin alike the first is enough, and none is needed where there was a shorter
+ * one.
  */
 static List *
-longer_routes(List *equalities, List *routes)
+longer_routes(List *equalities, List *routes, List *shorter, Hops hops)
 {
 	List	   *longer = NIL;
 	ListCell   *lc;
@@ -166,47 +278,24 @@ longer_routes(List *equalities, List *routes)
 			for (int side = 0; side < 2; side++)
 			{
 				Term	   *match = &equality->side[side];
-				Oid			parent;
 
 				if (match->level != route->from.level ||
 					match->varno != route->from.varno || match->attno <= 0 ||
 					match->attno == route->from.attno)
 					continue;
-				parent = rte_of(match)->relid;
 				foreach(lc3, dc_equalities_follow(equalities, equality, side))
 				{
-					Reached    *reached = lfirst(lc3);
+					Term	   *reached = &((Reached *) lfirst(lc3))->term;
 					Route	   *made;
-					RangeTblEntry *rte;
-					DcPathIndex index;
 
-					if (reached->term.level == NULL || reached->term.attno <= 0 ||
-						(reached->term.level == match->level &&
-						 reached->term.varno == match->varno))
+					if (reached->level == NULL || reached->attno <= 0 ||
+						(reached->level == match->level &&
+						 reached->varno == match->varno) ||
+						has_route(longer, reached) || has_route(shorter, reached))
 						continue;
-					rte = rte_of(&reached->term);
-					if (rte->rtekind != RTE_RELATION ||
-						!dc_path_find_index(parent, match->attno,
-											get_atttype(rte->relid,
-														reached->term.attno),
-											equality->operator,
-											equality->collation, &index))
-						continue;
-					made = palloc0(sizeof(Route));
-					*made = *route;
-					made->from = reached->term;
-					made->nhops = route->nhops + 1;
-					memcpy(&made->hops[1], route->hops,
-						   sizeof(DcHop) * route->nhops);
-					made->hops[0].relid = parent;
-					made->hops[0].match = match->attno;
-					made->hops[0].next = route->from.attno;
-					made->hops[0].equal = equality->operator;
-					made->hops[0].collation = equality->collation;
-					made->hops[0].enforced =
-						reference_is_enforced(rte->relid, reached->term.attno,
-											  parent, match->attno, equality);
-					longer = lappend(longer, made);
+					made = lengthen(route, equality, match, reached, hops);
+					if (made != NULL)
+						longer = lappend(longer, made);
 				}
 			}
 		}
@@ -229,21 +318,70 @@ route_from(List *routes, const Level *level, int rti)
 	return NULL;
 }
 
-/* Find the shortest route from a table to the tenant; NULL if there is none. */
+static Route *
+find_route(List *equalities, const Level *level, int rti, Hops hops)
+{
+	List	   *routes = dc_routes_direct(equalities);
+	List	   *shorter = NIL;
+	Route	   *route;
+
+	while ((route = route_from(routes, level, rti)) == NULL && routes != NIL)
+	{
+		shorter = list_concat(shorter, routes);
+		routes = longer_routes(equalities, routes, shorter, hops);
+	}
+	return route;
+}
+
+/* What would have to be done for a route that lacks indexes. */
+static const char *
+indexes_for(const Route *route)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (int i = 0; i < route->nhops; i++)
+	{
+		const DcHop *hop = &route->hops[i];
+
+		if (!route->lacks_index[i])
+			continue;
+		appendStringInfo(&sql, "%sCREATE INDEX ON %s (%s)", sql.len > 0 ? "; " : "",
+						 quote_qualified_identifier(get_namespace_name(get_rel_namespace(hop->relid)),
+													get_rel_name(hop->relid)),
+						 quote_identifier(get_attname(hop->relid, hop->match, false)));
+	}
+	return sql.data;
+}
+
+/*
+ * Find the shortest route from a table to the tenant; NULL if there is none.
+ * Those by unique columns are preferred: they lead to one tenant, and whatever
+ * else comes to refer to the row moves nothing.  Where there is no route for
+ * want of indexes, "wanted" says which.
+ */
 Route *
-dc_route_find(Search *search, Level *level, int rti, int max_hops)
+dc_route_find(Search *search, Level *level, int rti, const char **wanted)
 {
 	List	   *equalities = dc_equalities_on(search, level, rti);
-	List	   *routes = dc_routes_direct(equalities);
+	Route	   *route = find_route(equalities, level, rti, UNIQUE_HOPS);
 
-	for (int hops = 0;; hops++)
+	*wanted = NULL;
+	if (route == NULL)
 	{
-		Route	   *route = route_from(routes, level, rti);
-
-		if (route != NULL || routes == NIL || hops == max_hops)
-			return route;
-		routes = longer_routes(equalities, routes);
+		route = find_route(equalities, level, rti, MANY_HOPS);
+		/* what guarantees that rows refer to a row is no help here */
+		for (int i = 0; route != NULL && i < route->nhops; i++)
+			route->hops[i].enforced = false;
 	}
+	if (route == NULL)
+	{
+		Route	   *missed = find_route(equalities, level, rti, WANTED_HOPS);
+
+		if (missed != NULL)
+			*wanted = indexes_for(missed);
+	}
+	return route;
 }
 
 /*-------------------------------------------------------------------------

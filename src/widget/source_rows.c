@@ -60,20 +60,21 @@ write_row(const DcSourceRow *row, int number)
 {
 	const DcSource *source = &row->source;
 	bool		keyed = source->invalidation == DC_INVALIDATION_ROW;
-	Oid			types[23] = {INT4OID, INT2OID, OIDOID, CHAROID, INT2ARRAYOID,
+	Oid			types[25] = {INT4OID, INT2OID, OIDOID, CHAROID, INT2ARRAYOID,
 		INT2OID, TEXTOID, OIDOID, TEXTOID, OIDOID, OIDOID, OIDOID, OIDARRAYOID,
-	INT2ARRAYOID, OIDARRAYOID, BOOLARRAYOID, OIDARRAYOID, INT2ARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
+	INT2ARRAYOID, OIDARRAYOID, BOOLARRAYOID, BOOLARRAYOID, OIDARRAYOID, INT2ARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
 	Datum		relations[DC_MAX_HOPS];
 	Datum		columns[DC_MAX_HOPS * 2];
 	Datum		equalities[DC_MAX_HOPS * 2];
 	Datum		enforced[DC_MAX_HOPS];
+	Datum		many[DC_MAX_HOPS];
 	Datum		referrer[3] = {ObjectIdGetDatum(source->reference.relid),
 		ObjectIdGetDatum(source->reference.equal),
 	ObjectIdGetDatum(source->reference.collation)};
 	Datum		referring[2] = {Int16GetDatum(source->reference.referenced),
 	Int16GetDatum(source->reference.refers)};
-	Datum		values[23];
-	char		nulls[23];
+	Datum		values[25];
+	char		nulls[25];
 
 	for (int i = 0; i < source->nhops; i++)
 	{
@@ -83,6 +84,7 @@ write_row(const DcSourceRow *row, int number)
 		equalities[2 * i] = ObjectIdGetDatum(source->hops[i].equal);
 		equalities[2 * i + 1] = ObjectIdGetDatum(source->hops[i].collation);
 		enforced[i] = BoolGetDatum(source->hops[i].enforced);
+		many[i] = BoolGetDatum(source->hops[i].many);
 	}
 
 	memset(nulls, ' ', sizeof(nulls));
@@ -110,18 +112,21 @@ write_row(const DcSourceRow *row, int number)
 	values[14] = oid_array(equalities, source->nhops * 2);
 	values[15] = PointerGetDatum(construct_array(enforced, source->nhops, BOOLOID,
 												 1, true, TYPALIGN_CHAR));
-	values[16] = oid_array(referrer, 3);
-	values[17] = int2_array(referring, 2);
-	nulls[16] = nulls[17] = OidIsValid(source->reference.relid) ? ' ' : 'n';
-	values[18] = text_or_null(source->filter == NIL ? NULL :
-							  nodeToString(source->filter), &nulls[18]);
-	values[19] = CStringGetTextDatum(dc_describe_key(row));
-	values[20] = text_or_null(dc_describe_condition(source), &nulls[20]);
-	values[21] = text_or_null(source->reason, &nulls[21]);
-	values[22] = Int64GetDatum((int64) dc_catalog_shape(source));
+	values[16] = PointerGetDatum(construct_array(many, source->nhops, BOOLOID,
+												 1, true, TYPALIGN_CHAR));
+	values[17] = oid_array(referrer, 3);
+	values[18] = int2_array(referring, 2);
+	nulls[17] = nulls[18] = OidIsValid(source->reference.relid) ? ' ' : 'n';
+	values[19] = text_or_null(source->filter == NIL ? NULL :
+							  nodeToString(source->filter), &nulls[19]);
+	values[20] = CStringGetTextDatum(dc_describe_key(row));
+	values[21] = text_or_null(dc_describe_condition(source), &nulls[21]);
+	values[22] = text_or_null(source->reason, &nulls[22]);
+	values[23] = text_or_null(source->wanted_index, &nulls[23]);
+	values[24] = Int64GetDatum((int64) dc_catalog_shape(source));
 	dc_catalog_execute("INSERT INTO dashcache.source VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-					   " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
-					   23, types, values, nulls);
+					   " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)",
+					   25, types, values, nulls);
 
 	for (int i = 0; i < source->nhops; i++)
 	{

@@ -145,6 +145,19 @@ set_output(DcTenantKey *key, Oid type, MemoryContext context)
 	fmgr_info_cxt(output, &key->output, context);
 }
 
+/* Is this the key that a source's path makes, from one of its hops on? */
+static bool
+same_way(const DcTenantKey *key, AttrNumber column, const DcSource *source,
+		 int from)
+{
+	return key->kind == DC_KEY_COLUMN && key->column == column &&
+		key->hash.fn_oid == source->key_hash &&
+		key->collation == source->collation &&
+		key->path.nhops == source->nhops - from &&
+		memcmp(key->path.hops, source->hops + from,
+			   sizeof(DcHop) * key->path.nhops) == 0;
+}
+
 /* How the tenant is found by the row's key. */
 static void
 add_key(Load *load, const DcSourceRow *row, uint64 bit)
@@ -156,13 +169,10 @@ add_key(Load *load, const DcSourceRow *row, uint64 bit)
 	AttrNumber	column = source->key > 0 ? map_column(load, source->key) : 0;
 
 	/* the same column is looked at once for all watches that need it */
-	for (int i = 0; i < watched->nkeys && column > 0 && source->nhops == 0; i++)
+	for (int i = 0; i < watched->nkeys && column > 0; i++)
 	{
 		key = &watched->keys[i];
-		if (key->kind == DC_KEY_COLUMN && !key->moves &&
-			key->column == column && key->path.nhops == 0 &&
-			key->hash.fn_oid == source->key_hash &&
-			key->collation == source->collation)
+		if (!key->moves && same_way(key, column, source, 0))
 		{
 			key->watches |= bit;
 			return;
@@ -328,6 +338,8 @@ read_moved_row(HeapTuple tuple, TupleDesc desc, void *arg)
 	DcTenantKey *key;
 	uint64		bit;
 	bool		known;
+	bool		leaves;
+	bool		same_shape;
 
 	old = MemoryContextSwitchTo(watched->context);
 	dc_catalog_source_row(tuple, desc, &row);
@@ -337,8 +349,22 @@ read_moved_row(HeapTuple tuple, TupleDesc desc, void *arg)
 		bit = bit_of_watch(watched, dc_catalog_watch_hash(&row), &known);
 		watched->moving |= bit;
 		watched->move_rounds = Max(watched->move_rounds, load->hop);
+		leaves = dc_path_meets_many(row.source.hops, row.source.nhops);
+		same_shape = row.shape == dc_catalog_shape(&row.source);
+		for (int i = 0; i < watched->nkeys && same_shape; i++)
+		{
+			key = &watched->keys[i];
+			if (key->moves && key->enforced == hop->enforced &&
+				key->leaves == leaves && key->match == hop->match &&
+				same_way(key, hop->next, &row.source, load->hop + 1))
+			{
+				key->watches |= bit;
+				MemoryContextSwitchTo(old);
+				return;
+			}
+		}
 		key = new_key(watched);
-		if (row.shape != dc_catalog_shape(&row.source))
+		if (!same_shape)
 		{
 			/* whatever happens, it may move rows to any tenant */
 			key->kind = DC_KEY_UNKNOWN;
@@ -350,6 +376,7 @@ read_moved_row(HeapTuple tuple, TupleDesc desc, void *arg)
 		key->kind = DC_KEY_COLUMN;
 		key->moves = true;
 		key->enforced = hop->enforced;
+		key->leaves = leaves;
 		key->watches = bit;
 		key->column = hop->next;
 		key->match = hop->match;

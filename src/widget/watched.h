@@ -34,6 +34,7 @@ typedef struct DcTenantKey
 	uint64		watches;		/* those that use it */
 	bool		moves;			/* not the row's own watches, but others' */
 	bool		enforced;		/* for these: new rows move nothing */
+	bool		leaves;			/* and: those that go are told of, too */
 
 	AttrNumber	column;
 	AttrNumber	match;			/* for those that move: the column matched */

@@ -20,6 +20,7 @@ CREATE TABLE tasks (id serial PRIMARY KEY, project_id int NOT NULL REFERENCES pr
 CREATE INDEX ON tasks (project_id);
 CREATE INDEX ON tasks (assignee_id);
 CREATE TABLE task_dependencies (id serial PRIMARY KEY, task_id int NOT NULL REFERENCES tasks DEFERRABLE INITIALLY DEFERRED, blocked_by_id int NOT NULL REFERENCES tasks DEFERRABLE INITIALLY DEFERRED, UNIQUE (task_id, blocked_by_id));
+CREATE INDEX ON task_dependencies (blocked_by_id);
 CREATE TABLE time_entries (id serial PRIMARY KEY, task_id int NOT NULL REFERENCES tasks DEFERRABLE INITIALLY DEFERRED, user_id int NOT NULL REFERENCES auth_user DEFERRABLE INITIALLY DEFERRED,
 	minutes int NOT NULL, spent_on date NOT NULL, billable boolean NOT NULL DEFAULT true, note text);
 CREATE INDEX ON time_entries (task_id);

@@ -151,6 +151,21 @@ ALTER EVENT TRIGGER dashcache_ddl_ended ENABLE ALWAYS;
 SELECT dashcache_repair();
 SELECT * FROM dashcache_check() WHERE severity = 'error';
 
+-- the column that is compared with $1 has another type, and so has $1
+CREATE TABLE retyped (tenant int, v int);
+INSERT INTO retyped VALUES (1, 10), (2, 20);
+SELECT dashcache_define('retyped', 'SELECT sum(v) AS v FROM retyped WHERE tenant = $1', 'retyped');
+SELECT data FROM dashcache_fetch(1, 'retyped');
+ALTER TABLE retyped ALTER tenant TYPE numeric;
+SELECT tenant_type::regtype, problem FROM dashcache.widget WHERE dashboard = 'retyped';
+SELECT data, source FROM dashcache_fetch(1, 'retyped');
+UPDATE retyped SET v = 11 WHERE tenant = 1.00;
+SELECT data, source, reason FROM dashcache_fetch(1, 'retyped');
+ALTER TABLE retyped ALTER tenant TYPE text;
+SELECT data, source FROM dashcache_fetch(1, 'retyped');
+SELECT data, source FROM dashcache_fetch('1'::text, 'retyped');
+SELECT data, source FROM dashcache_fetch('1'::text, 'retyped');
+
 DROP EXTENSION dashcache;
 SELECT tgname FROM pg_trigger WHERE tgname LIKE 'dashcache%';
 SELECT evtname FROM pg_event_trigger;

@@ -9,7 +9,8 @@ use Dashcache::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_node('main', conf => "log_min_messages = debug1\ndashcache.refresh_ahead = 0.000001\ndashcache.workers = 0");
+# Much memory: thousands of tenants are to share no stamp with the one looked at.
+my $node = new_node('main', conf => "dashcache.memory = '512MB'\nlog_min_messages = debug1\ndashcache.refresh_ahead = 0.000001\ndashcache.workers = 0");
 my ($one, $two, $three) = map { $node->session } 1 .. 3;
 
 $node->sql(q{
