@@ -102,7 +102,7 @@ $node->wait_for('SELECT planned > 0 FROM dashcache_progress', 'other');
 $session->start("SELECT dashcache_warm('slow')");
 $session->wait_for_event('Extension');
 $session->cancel;
-$session->finish;
+my @cancelled = $session->finish;
 $node->wait_for('SELECT finished_at IS NOT NULL FROM dashcache_runs WHERE run = 1001', 'other');
 is($node->sql('SELECT warmed, failed FROM dashcache_runs WHERE run = 1001', 'other'),
 	'3|0', 'who cancels a run cancels that of no other database');
