@@ -20,6 +20,7 @@
 #include "warm/utility.h"
 
 #include "compat.h"
+#include "consistency/own.h"
 #include "demand.h"
 #include "preload.h"
 #include "warm/pool.h"
@@ -137,6 +138,7 @@ dc_utility_begins(Node *statement)
 void
 dc_utility_ends(void)
 {
+	dc_own_committed_prepared();
 	dc_demand_changes();
 }
 
