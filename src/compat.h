@@ -15,10 +15,12 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "nodes/plannodes.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
@@ -81,6 +83,17 @@ dc_check_select_permissions(Query *query, const char *query_string)
 	ExecCheckPermissions(plan->rtable, plan->permInfos, true);
 #else
 	ExecCheckRTPerms(plan->rtable, true);
+#endif
+}
+
+/* Does the current user own a relation? */
+static inline bool
+dc_owns_relation(Oid relid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, GetUserId());
+#else
+	return pg_class_ownercheck(relid, GetUserId());
 #endif
 }
 

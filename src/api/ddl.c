@@ -17,8 +17,10 @@
 #include "postgres.h"
 
 #include "api/define.h"
+#include "compat.h"
 #include "widget/catalog.h"
 #include "widget/redo.h"
+#include "widget/triggers.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -352,7 +354,8 @@ read_event(const char *sql, Concern *concern, bool dropped)
 
 /*
  * ON ddl_command_start.  DETACH PARTITION CONCURRENTLY takes its rows away in
- * a first transaction, and is reported at the end of a second one.
+ * a first transaction, and is reported at the end of a second one.  ATTACH
+ * PARTITION fails where the partition has triggers of its own.
  */
 Datum
 dashcache_ddl_begins(PG_FUNCTION_ARGS)
@@ -380,6 +383,18 @@ dashcache_ddl_begins(PG_FUNCTION_ARGS)
 			if (OidIsValid(relid) && have_widgets())
 				concern.certain = list_concat_unique_int(concern.certain,
 														 widgets_on('r', relid));
+		}
+		if (command->subtype == AT_AttachPartition)
+		{
+			Oid			parent = RangeVarGetRelid(statement->relation, NoLock, true);
+			Oid			partition = RangeVarGetRelid(((PartitionCmd *) command->def)->name,
+													 NoLock, true);
+
+			/* whoever may not do it is refused by the command */
+			if (OidIsValid(parent) && OidIsValid(partition) &&
+				dc_owns_relation(parent) &&
+				dc_owns_relation(partition))
+				dc_triggers_make_way(parent, partition);
 		}
 	}
 	redo_concerned(&concern);

@@ -364,6 +364,27 @@ is_needed(Oid relid)
 	return false;
 }
 
+/*
+ * A table is about to become a partition of another.  It gets clones of that
+ * one's row triggers, under whose names there must be none: where it has been
+ * watched by itself, its own go first.  Statement triggers are not cloned.
+ */
+void
+dc_triggers_make_way(Oid parent, Oid partition)
+{
+	ListCell   *lc;
+
+	if (!OidIsValid(get_trigger_oid(parent, ROW_TRIGGER, true)))
+		return;
+	LockRelationOid(partition, AccessExclusiveLock);
+	foreach(lc, find_all_inheritors(partition, AccessExclusiveLock, NULL))
+	{
+		if (can_have_triggers(lfirst_oid(lc)))
+			drop_trigger(lfirst_oid(lc), ROW_TRIGGER);
+	}
+	CommandCounterIncrement();
+}
+
 /* Remove the triggers from those relations that no widget needs any more. */
 void
 dc_triggers_remove_unused(List *relids)

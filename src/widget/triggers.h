@@ -27,6 +27,7 @@ extern bool dc_triggers_same(List *a, List *b);
 extern DcTriggersState dc_triggers_on(Oid relid);
 extern bool dc_triggers_complete(List *rows);
 extern void dc_triggers_install(List *rows, List *old_rows);
+extern void dc_triggers_make_way(Oid parent, Oid partition);
 extern void dc_triggers_remove_unused(List *relids);
 
 #endif							/* DASHCACHE_TRIGGERS_H */

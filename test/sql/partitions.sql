@@ -140,6 +140,15 @@ SELECT source, invalidation, problem FROM dashcache_sources WHERE dashboard = 'a
 SELECT dashcache_drop(dashboard => 'away');
 SELECT count(*) FROM load();
 
+-- a partition that is read by itself, too, can be detached and attached again
+SELECT dashcache_define('alone', 'SELECT sum(n) AS n FROM event_2 WHERE tenant = $1');
+ALTER TABLE event DETACH PARTITION event_2;
+ALTER TABLE event ATTACH PARTITION event_2 FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger
+WHERE tgrelid = 'event_2'::regclass AND tgname LIKE 'dashcache%' ORDER BY 2;
+SELECT dashcache_drop('alone');
+SELECT count(*) FROM load();
+
 -- the triggers go with those that need them
 SELECT dashcache_drop('event');
 SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger
