@@ -367,7 +367,8 @@ is_needed(Oid relid)
 /*
  * A table is about to become a partition of another.  It gets clones of that
  * one's row triggers, under whose names there must be none: where it has been
- * watched by itself, its own go first.  Statement triggers are not cloned.
+ * watched by itself, its own go first.  Statement triggers are not cloned.  The
+ * locks are those of ATTACH PARTITION, in its order.
  */
 void
 dc_triggers_make_way(Oid parent, Oid partition)
@@ -376,6 +377,7 @@ dc_triggers_make_way(Oid parent, Oid partition)
 
 	if (!OidIsValid(get_trigger_oid(parent, ROW_TRIGGER, true)))
 		return;
+	LockRelationOid(parent, ShareUpdateExclusiveLock);
 	LockRelationOid(partition, AccessExclusiveLock);
 	foreach(lc, find_all_inheritors(partition, AccessExclusiveLock, NULL))
 	{
