@@ -97,8 +97,12 @@ next_boundary(DcAlign align, TimestampTz at, TimestampTz before)
 			one.month = 1;
 			break;
 	}
+	/* not from "before", since the clock may have jumped over that */
 	local = DatumGetTimestamp(DirectFunctionCall1(timestamptz_timestamp,
-												  TimestampTzGetDatum(before)));
+												  TimestampTzGetDatum(at)));
+	local = DatumGetTimestamp(DirectFunctionCall2(timestamp_trunc,
+												  CStringGetTextDatum(units[align]),
+												  TimestampGetDatum(local)));
 	local = DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval,
 												  TimestampGetDatum(local),
 												  IntervalPGetDatum(&one)));

@@ -69,8 +69,8 @@ CALL define_all('<+12:34>-12:34');
 SELECT zone, unit, "right", generated FROM (VALUES ('UTC'), ('Europe/Berlin'), ('America/New_York'), ('Asia/Kathmandu'),
 	('Australia/Lord_Howe'), ('Pacific/Kiritimati'), ('<+12:34>-12:34')) z (zone), check_align(zone) ORDER BY 1, 2;
 SELECT dashboard, count(*), count(DISTINCT expires_at) AS ends FROM dashcache_entries WHERE dashboard NOT IN ('ttl', 'beyond') GROUP BY 1 HAVING count(*) <> 5;
--- Clocks that change soon: zones that are made up for it, in which the clock goes forward
--- or back by an hour or half an hour, some quarters of an hour from now; some of them such
+-- Clocks that change soon, or have just changed: zones that are made up for it, in which the clock
+-- goes forward or back by an hour or half an hour, some quarters of an hour from now or ago; some of them such
 -- that midnight is half an hour away. The answer must not outlive the first moment (of all
 -- minutes or quarters to come) at which date_trunc() gives something else.
 CREATE FUNCTION zone(shift interval, quarters int, midnight boolean) RETURNS text LANGUAGE plpgsql AS $$
@@ -105,7 +105,7 @@ BEGIN
 	SET LOCAL IntervalStyle = 'postgres';
 	made_up := zone(shift, quarters, midnight);
 	PERFORM set_config('TimeZone', COALESCE(made_up, 'UTC'), true);
-	changes := made_up IS NULL OR extract(timezone FROM now()) <> extract(timezone FROM now() + (quarters + 1) * interval '15 minutes');
+	changes := made_up IS NULL OR extract(timezone FROM now() - interval '2 hours') <> extract(timezone FROM now() + (quarters + 1) * interval '15 minutes');
 	FOREACH unit IN ARRAY ARRAY['minute', 'hour', 'day', 'week', 'month'] LOOP
 		PERFORM dashcache_define('w', 'SELECT count(*) FROM t WHERE company_id = $1', 'change', ttl => NULL, align => unit);
 		SELECT * INTO answer FROM dashcache_fetch(1, 'change');
@@ -125,7 +125,7 @@ BEGIN
 END $$;
 SELECT midnight, shift, count(*), bool_and(changes) AS changes, bool_and("right") AS "right"
 FROM unnest(ARRAY[false, true]) midnight, unnest(ARRAY['1 hour', '-1 hour', '30 minutes', '-30 minutes']::interval[]) shift,
-	unnest(ARRAY[1, 2, 3, 4, 6, 9, 40, 100]) quarters, check_change(shift, quarters, midnight)
+	unnest(ARRAY[-5, -3, -2, -1, 0, 1, 2, 3, 4, 6, 9, 40, 100]) quarters, check_change(shift, quarters, midnight)
 GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- whichever comes first
