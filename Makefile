@@ -10,7 +10,7 @@ PG_CONFIG ?= pg_config
 # These targets work before PostgreSQL is there (they install what is missing),
 # so they do without PGXS. They also run as root, in a directory of their own.
 TOOLS = check check-layers check-format check-regress check-isolation check-tap \
-	demo stress fuzz applications bench indent typedefs help
+	demo stress fuzz applications crash bench indent typedefs help
 
 ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 
@@ -46,6 +46,9 @@ fuzz:
 applications:
 	@test/tools/throwaway test/tools/with-server -c test/dashcache.conf perl test/applications.pl
 
+crash:
+	@test/tools/throwaway test/tools/with-server -c test/dashcache.conf perl test/crash.pl
+
 bench:
 	@test/tools/throwaway test/tools/with-server -c test/bench/server.conf test/bench/run
 
@@ -73,11 +76,12 @@ help:
 #> make stress              DURATION=seconds SESSIONS=n
 #> make fuzz                DURATION=seconds SEED=n ROUND=n
 #> make applications        DURATION=seconds SEED=n APPS="name ..."
+#> make crash               ROUNDS=n SEED=n
 #> make bench               measure
 #> make indent              format the C sources in place, after
 #> make typedefs            which writes src/typedefs.list anew
 #>
-#> For check, demo, stress, fuzz, applications and bench: PG_CONFIG=path, COPT=flags for the compiler,
+#> For check, demo, stress, fuzz, applications, crash and bench: PG_CONFIG=path, COPT=flags for the compiler,
 #> ASSERT=1 to build with assertions, KEEP=1 to keep the directory they work in,
 #> ACCEPT=1 to make the output of regress and isolation the expected one.
 
