@@ -211,7 +211,7 @@ sub compare_all
 sub differences
 {
 	open my $file, '<', $log or die "could not read $log: $!";
-	my @found = grep { /crash: difference/ && !/STATEMENT|CONTEXT/ } <$file>;
+	my @found = grep { /LOG:  crash: difference/ } <$file>;
 
 	close $file;
 	return @found;
