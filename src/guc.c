@@ -58,14 +58,14 @@ dc_guc_define(bool preload)
 								&dc_memory_kb,
 								64 * 1024,
 								2 * 1024,
-								INT_MAX,
+								DC_MAX_MEMORY_KB,
 								PGC_POSTMASTER,
 								GUC_UNIT_KB,
 								NULL, NULL, NULL);
 
 	DefineCustomRealVariable("dashcache.refresh_ahead",
 							 "Sets the part of an answer's life after which a hit has it computed anew in the background.",
-							 "Applies to answers stored from then on. 0 turns it off.",
+							 "0 turns it off.",
 							 &dc_refresh_ahead,
 							 0.8,
 							 0.0,

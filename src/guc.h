@@ -20,6 +20,9 @@ extern int	dc_workers;
 /* The most workers there can be, whatever dashcache.workers says. */
 #define DC_MAX_WORKERS 64
 
+/* The most memory there can be: what links of 32 bits can reach (pieces.h). */
+#define DC_MAX_MEMORY_KB (32 * 1024 * 1024)
+
 extern void dc_guc_define(bool preload);
 
 #endif							/* DASHCACHE_GUC_H */

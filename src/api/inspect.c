@@ -61,10 +61,17 @@ typedef struct WidgetType
 	DcTenantType type;
 } WidgetType;
 
+/* A copy of an entry. */
+typedef struct Collected
+{
+	DcSharedEntry *entry;		/* without its payload */
+	DcVerdict	state;
+	Size		size;			/* in the store */
+} Collected;
+
 typedef struct Collector
 {
-	List	   *entries;		/* of DcSharedEntry: copies without payload */
-	List	   *states;			/* of integers: DcVerdict */
+	List	   *entries;		/* of Collected */
 	DcSnapshot	snapshot;
 } Collector;
 
@@ -73,19 +80,16 @@ collect_entry(const DcSharedEntry *entry, void *arg)
 {
 	Collector  *collector = arg;
 	DcCulprit	culprit;
-	Size		size;
-	char	   *copy;
+	Collected  *copy;
 
 	if (entry->database != MyDatabaseId)
 		return;
-	size = DC_ENTRY_SIZE(entry) - entry->payload_len;
-	copy = palloc(size);
-	memcpy(copy, entry, size);
+	copy = palloc(sizeof(Collected));
+	copy->entry = palloc(DC_ENTRY_HEAD(entry));
+	memcpy(copy->entry, entry, DC_ENTRY_HEAD(entry));
+	copy->state = dc_proof_check(DC_ENTRY_PROOF(entry), &collector->snapshot, &culprit);
+	copy->size = dc_entry_size(entry);
 	collector->entries = lappend(collector->entries, copy);
-	collector->states = lappend_int(collector->states,
-									dc_proof_check(DC_ENTRY_PROOF(entry),
-												   &collector->snapshot,
-												   &culprit));
 }
 
 static void
@@ -118,7 +122,6 @@ dashcache_entry_list(PG_FUNCTION_ARGS)
 	HTAB	   *types;
 	HASHCTL		ctl = {.keysize = sizeof(uint32),.entrysize = sizeof(WidgetType)};
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!dc_preloaded || RecoveryInProgress())
@@ -131,9 +134,10 @@ dashcache_entry_list(PG_FUNCTION_ARGS)
 	types = hash_create("dashcache widget types", 64, &ctl,
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 
-	forboth(lc, collector.entries, lc2, collector.states)
+	foreach(lc, collector.entries)
 	{
-		DcSharedEntry *entry = lfirst(lc);
+		Collected  *collected = lfirst(lc);
+		DcSharedEntry *entry = collected->entry;
 		WidgetType *type;
 		bool		found;
 		Datum		values[11];
@@ -152,7 +156,7 @@ dashcache_entry_list(PG_FUNCTION_ARGS)
 			continue;
 
 		state = now >= entry->expires_at ? "expired" :
-			lfirst_int(lc2) == DC_CHANGED ? "changed" : "current";
+			collected->state == DC_CHANGED ? "changed" : "current";
 		values[0] = Int32GetDatum(entry->widget);
 		values[1] = CStringGetTextDatum(OutputFunctionCall(&type->type.output,
 														   dc_tenant_from_bytes(&type->type,
@@ -163,11 +167,11 @@ dashcache_entry_list(PG_FUNCTION_ARGS)
 		values[4] = TimestampTzGetDatum(entry->generated_at);
 		values[5] = TimestampTzGetDatum(entry->expires_at);
 		nulls[5] = TIMESTAMP_NOT_FINITE(entry->expires_at);
-		values[6] = TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&entry->last_used_at));
-		nulls[6] = pg_atomic_read_u64(&entry->last_used_at) == 0;
-		values[7] = Int64GetDatum(pg_atomic_read_u64(&entry->hits));
+		values[6] = TimestampTzGetDatum(dc_entry_last_used(entry));
+		nulls[6] = dc_entry_last_used(entry) == 0;
+		values[7] = Int64GetDatum(dc_entry_hits(entry));
 		values[8] = Int64GetDatum(entry->payload_len);
-		values[9] = Int64GetDatum(DC_ENTRY_SIZE(entry));
+		values[9] = Int64GetDatum(collected->size);
 		values[10] = Float8GetDatum(entry->compute_us / 1000.0);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}

@@ -98,13 +98,13 @@ dc_own_seen(const DcProof *proof)
 		return false;
 	for (int i = 0; pushes != NULL && i < proof->nviews; i++)
 	{
-		const DcStampView *view = &proof->views[i];
-		OwnPush    *own = hash_search(pushes, &view->stamp, HASH_FIND, NULL);
+		DcStampView view = dc_proof_view(proof, i);
+		OwnPush    *own = hash_search(pushes, &view.stamp, HASH_FIND, NULL);
 
-		if (own == NULL || own->push < view->prefix)
+		if (own == NULL || own->push < view.prefix)
 			continue;
-		if (own->push - view->prefix >= DC_STAMP_RING ||
-			(view->later & (1 << (own->push - view->prefix))) == 0)
+		if (own->push - view.prefix >= DC_STAMP_RING ||
+			(view.later & (1 << (own->push - view.prefix))) == 0)
 			return false;
 	}
 	return true;

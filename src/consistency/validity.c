@@ -224,6 +224,24 @@ again:
 	return true;
 }
 
+/* The reverse of dc_proof_view(). */
+static void
+pack_view(uint16 *w, int words, const DcStampView *view)
+{
+	Assert(view->stamp >> 24 == 0);
+	w[0] = (uint16) view->stamp;
+	w[1] = (uint16) (view->stamp >> 16 | (view->prefix & 0xFF) << 8);
+	w[2] = (uint16) (view->prefix >> 8);
+	if (words > DC_VIEW_SHORT)
+		w[3] = (uint16) (view->prefix >> 24);
+	if (words > DC_VIEW_MIDDLE)
+	{
+		w[4] = (uint16) (view->prefix >> 40);
+		w[5] = (uint16) (view->prefix >> 56);
+		w[6] = view->later;
+	}
+}
+
 /*
  * Take the views of "nstamps" stamps, for an answer that was computed in the
  * snapshot.  "proof" has room for them.  False if one cannot be told: the
@@ -233,18 +251,36 @@ bool
 dc_proof_make(DcProof *proof, const DcSnapshot *snapshot,
 			  const uint32 *stamps, int nstamps)
 {
+	DcStampView *views;
+	uint64		newest = 0;
+	uint64		longest = 0;
+	uint16		later = 0;
+
 	if (snapshot->xmin < dc_xid_floor())
 		return false;
 
-	proof->snapshot_xmax = snapshot->xmax;
-	proof->newest = 0;
-	proof->nviews = nstamps;
+	views = palloc(sizeof(DcStampView) * nstamps);
 	for (int i = 0; i < nstamps; i++)
 	{
-		if (!stamp_view(stamps[i], snapshot, &proof->views[i], &proof->newest,
-						0, NULL))
+		if (!stamp_view(stamps[i], snapshot, &views[i], &newest, 0, NULL))
+		{
+			pfree(views);
 			return false;
+		}
+		longest |= views[i].prefix;
+		later |= views[i].later;
 	}
+
+	/* a newest writer that is too high makes nothing valid that is not */
+	Assert(newest < snapshot->xmax);
+	proof->snapshot_xmax = snapshot->xmax;
+	proof->newest_before = (uint32) Min(snapshot->xmax - newest, PG_UINT32_MAX);
+	proof->nviews = nstamps;
+	proof->words = later != 0 || longest >> 40 != 0 ? DC_VIEW_LONG :
+		longest >> 24 != 0 ? DC_VIEW_MIDDLE : DC_VIEW_SHORT;
+	for (int i = 0; i < nstamps; i++)
+		pack_view(&proof->views[i * proof->words], proof->words, &views[i]);
+	pfree(views);
 	return true;
 }
 
@@ -258,15 +294,15 @@ bool
 dc_proof_holds(const DcProof *proof, const DcSnapshot *snapshot)
 {
 	if (snapshot->xmax <= proof->snapshot_xmax &&
-		snapshot->xmin <= proof->newest)
+		snapshot->xmin <= proof->snapshot_xmax - proof->newest_before)
 		return false;
 	if (snapshot->xmin < dc_xid_floor())
 		return false;
 	for (int i = 0; i < proof->nviews; i++)
 	{
-		const DcStampView *view = &proof->views[i];
+		DcStampView view = dc_proof_view(proof, i);
 
-		if (view->later != 0 || dc_stamp_version(view->stamp) != view->prefix)
+		if (view.later != 0 || dc_stamp_version(view.stamp) != view.prefix)
 			return false;
 	}
 	return true;
@@ -289,18 +325,18 @@ dc_proof_check(const DcProof *proof, const DcSnapshot *snapshot,
 
 	for (int i = 0; i < proof->nviews; i++)
 	{
-		const DcStampView *then = &proof->views[i];
+		DcStampView then = dc_proof_view(proof, i);
 		DcStampView now;
 		uint64		newest = 0;
 		uint64		xid = 0;
 
-		if (!stamp_view(then->stamp, snapshot, &now, &newest,
-						then->prefix, &xid))
+		if (!stamp_view(then.stamp, snapshot, &now, &newest,
+						then.prefix, &xid))
 			return DC_UNCERTAIN;
-		if (now.prefix == then->prefix && now.later == then->later)
+		if (now.prefix == then.prefix && now.later == then.later)
 			continue;
-		if (now.prefix < then->prefix ||
-			(now.prefix == then->prefix && (then->later & ~now.later) != 0))
+		if (now.prefix < then.prefix ||
+			(now.prefix == then.prefix && (then.later & ~now.later) != 0))
 			verdict = DC_OLD_SNAPSHOT;
 		else
 		{
@@ -321,13 +357,13 @@ dc_proof_holds_on(const DcProof *proof, uint32 stamp, const DcSnapshot *snapshot
 {
 	for (int i = 0; i < proof->nviews; i++)
 	{
-		const DcStampView *then = &proof->views[i];
+		DcStampView then = dc_proof_view(proof, i);
 		DcStampView now;
 		uint64		newest = 0;
 
-		if (then->stamp == stamp &&
+		if (then.stamp == stamp &&
 			(!stamp_view(stamp, snapshot, &now, &newest, 0, NULL) ||
-			 now.prefix != then->prefix || now.later != then->later))
+			 now.prefix != then.prefix || now.later != then.later))
 			return false;
 	}
 	return true;
@@ -342,9 +378,9 @@ dc_proof_is_latest(const DcProof *proof)
 {
 	for (int i = 0; i < proof->nviews; i++)
 	{
-		const DcStampView *view = &proof->views[i];
+		DcStampView view = dc_proof_view(proof, i);
 
-		if (view->later != 0 || dc_stamp_version(view->stamp) != view->prefix)
+		if (view.later != 0 || dc_stamp_version(view.stamp) != view.prefix)
 			return false;
 	}
 	return true;

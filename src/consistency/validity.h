@@ -28,25 +28,58 @@ typedef struct DcSnapshot
  */
 typedef struct DcStampView
 {
-	uint32		stamp;
+	uint32		stamp;			/* 24 bits of it */
 	uint16		later;
 	uint64		prefix;
 } DcStampView;
 
 /*
- * What an entry was computed from: the view of each of its stamps.  "newest"
- * is the newest writer among those seen.
+ * What an entry was computed from: the view of each of its stamps.  There is
+ * one in each entry, so the views are packed, "words" to each, as few as will
+ * do for all: see dc_proof_view().
  */
 typedef struct DcProof
 {
 	uint64		snapshot_xmax;
-	uint64		newest;
-	int32		nviews;
-	DcStampView views[FLEXIBLE_ARRAY_MEMBER];
+	uint32		newest_before;	/* the newest writer among those seen, by how
+								 * much it is below snapshot_xmax; or less */
+	uint16		nviews;
+	uint16		words;
+	uint16		views[FLEXIBLE_ARRAY_MEMBER];
 } DcProof;
 
-#define DC_PROOF_SIZE(nviews) \
-	(offsetof(DcProof, views) + sizeof(DcStampView) * (nviews))
+/* Words to a view. */
+#define DC_VIEW_SHORT 3			/* 24 bits for the stamp and the prefix each */
+#define DC_VIEW_MIDDLE 4		/* 40 bits for the prefix */
+#define DC_VIEW_LONG 7			/* all of it, and "later" */
+
+/* Room for the proof of so many views, however they turn out. */
+#define DC_PROOF_ROOM(nviews) \
+	(offsetof(DcProof, views) + sizeof(uint16) * DC_VIEW_LONG * (nviews))
+
+/* How large it is. */
+#define DC_PROOF_SIZE(proof) \
+	(offsetof(DcProof, views) + sizeof(uint16) * (proof)->words * (proof)->nviews)
+
+/* View number i of a proof. */
+static inline DcStampView
+dc_proof_view(const DcProof *proof, int i)
+{
+	const uint16 *w = &proof->views[i * proof->words];
+	DcStampView view;
+
+	view.stamp = w[0] | (uint32) (w[1] & 0xFF) << 16;
+	view.prefix = w[1] >> 8 | (uint32) w[2] << 8;
+	view.later = 0;
+	if (proof->words > DC_VIEW_SHORT)
+		view.prefix |= (uint64) w[3] << 24;
+	if (proof->words > DC_VIEW_MIDDLE)
+	{
+		view.prefix |= (uint64) w[4] << 40 | (uint64) w[5] << 56;
+		view.later = w[6];
+	}
+	return view;
+}
 
 typedef enum DcVerdict
 {

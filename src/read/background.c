@@ -16,6 +16,7 @@
 #include "preload.h"
 #include "read/fill.h"
 #include "read/lookup.h"
+#include "read/stale.h"
 #include "read/tenant.h"
 #include "store/flight.h"
 #include "store/store.h"
@@ -34,7 +35,7 @@ needs_no_refresh(const DcLookup *lookup)
 
 	if (entry == NULL)
 		return false;
-	good = now < entry->expires_at && now < entry->refresh_at &&
+	good = now < entry->expires_at && now < dc_stale_refresh_at(entry) &&
 		dc_proof_check(DC_ENTRY_PROOF(entry), &lookup->snapshot, &culprit) == DC_VALID;
 	dc_store_unlock(&lookup->key);
 	return good;

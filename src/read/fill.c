@@ -59,22 +59,20 @@ dc_fill_store(DcLookup *lookup, const char *payload, Size payload_len,
 	DcContent	content;
 
 	nstamps = dc_answer_stamps(widget, lookup->tenant, stamps);
-	proof = palloc0(DC_PROOF_SIZE(nstamps));
+	proof = palloc0(DC_PROOF_ROOM(nstamps));
 	if (!dc_proof_make(proof, &lookup->snapshot, stamps, nstamps))
 		return "uncertain";
 
 	content.proof = proof;
-	content.proof_len = DC_PROOF_SIZE(nstamps);
+	content.proof_len = DC_PROOF_SIZE(proof);
 	content.payload = payload;
 	content.payload_len = payload_len;
 	content.background = lookup->background;
-	content.order = lookup->snapshot.xmax;
 	content.etag = lookup->answer->etag;
 	content.generated_at = computed->generated_at;
 	content.fresh_at = dc_stale_fresh_at(proof, computed);
 	content.valid_from = computed->valid_from;
 	content.expires_at = computed->expires_at;
-	content.refresh_at = dc_stale_refresh_at(computed);
 	content.compute_us = (uint32) Min(computed->duration_us, PG_UINT32_MAX);
 
 	switch (dc_store_put(&lookup->key, &content, no_purge_since, lookup))

@@ -155,7 +155,7 @@ static bool
 too_new_for_clock(const DcWidget *widget, const DcSharedEntry *entry)
 {
 	return widget->uses_clock &&
-		GetCurrentTransactionStartTimestamp() < entry->valid_from;
+		GetCurrentTransactionStartTimestamp() < dc_entry_valid_from(entry);
 }
 
 /* Copy an entry's answer.  Its partition is locked. */
@@ -179,8 +179,10 @@ serve(DcLookup *lookup, DcSharedEntry *entry, TimestampTz now,
 		dc_stats_add(lookup->widget->stats, DC_COUNT_STALE_HITS, 1);
 		dc_stats_add(lookup->widget->stats, DC_COUNT_SAVED_US, entry->compute_us);
 	}
-	appendBinaryStringInfo(lookup->out, DC_ENTRY_PAYLOAD(entry),
-						   entry->payload_len);
+	enlargeStringInfo(lookup->out, entry->payload_len);
+	dc_entry_copy(entry, lookup->out->data + lookup->out->len);
+	lookup->out->len += entry->payload_len;
+	lookup->out->data[lookup->out->len] = '\0';
 }
 
 /*
@@ -220,7 +222,7 @@ dc_lookup_try_cache(DcLookup *lookup)
 				break;
 			case DC_CHANGED:
 				reason = "changed";
-				first = pg_atomic_exchange_u32(&entry->outdated, 1) == 0;
+				first = dc_entry_mark(entry, DC_MARK_OUTDATED);
 				break;
 			case DC_OLD_SNAPSHOT:
 				reason = "old snapshot";
@@ -238,7 +240,7 @@ dc_lookup_try_cache(DcLookup *lookup)
 	{
 		serve(lookup, entry, now,
 			  reason == NULL ? DC_FROM_CACHE : DC_FROM_STALE, reason);
-		if (reason != NULL || now >= entry->refresh_at)
+		if (reason != NULL || now >= dc_stale_refresh_at(entry))
 			asked = dc_stale_ask_for_refresh(entry);
 	}
 	dc_store_unlock(&lookup->key);

@@ -37,7 +37,7 @@ dc_stale_usable(const DcWidget *widget, const DcSnapshot *snapshot,
 	const DcProof *proof = DC_ENTRY_PROOF(entry);
 
 	if (widget->max_stale_us == 0 ||
-		entry->fresh_at < now - widget->max_stale_us ||
+		dc_entry_fresh_at(entry) < now - widget->max_stale_us ||
 		verdict == DC_OLD_SNAPSHOT ||
 		(verdict == DC_UNCERTAIN &&
 		 snapshot->xmax <= proof->snapshot_xmax))
@@ -66,12 +66,12 @@ dc_stale_fresh_at(const DcProof *proof, const DcComputed *computed)
 
 /* When the answer should be computed anew, before it ends. */
 TimestampTz
-dc_stale_refresh_at(const DcComputed *computed)
+dc_stale_refresh_at(const DcSharedEntry *entry)
 {
-	if (dc_refresh_ahead == 0 || computed->expires_at == DT_NOEND)
+	if (dc_refresh_ahead == 0 || entry->expires_at == DT_NOEND)
 		return DT_NOEND;
-	return computed->generated_at +
-		(TimestampTz) ((computed->expires_at - computed->generated_at) * dc_refresh_ahead);
+	return entry->generated_at +
+		(TimestampTz) ((entry->expires_at - entry->generated_at) * dc_refresh_ahead);
 }
 
 /*
@@ -85,7 +85,7 @@ dc_stale_ask_for_refresh(DcSharedEntry *entry)
 	uint32		asked = pg_atomic_read_u32(&entry->refresh_asked);
 
 	if (asked == DC_REFRESH_ASKED ||
-		(asked != 0 && DC_REFRESH_SECONDS(GetCurrentTimestamp()) < asked) ||
+		(asked != 0 && DC_SECONDS(GetCurrentTimestamp()) < asked) ||
 		!pg_atomic_compare_exchange_u32(&entry->refresh_asked, &asked, DC_REFRESH_ASKED))
 		return false;
 	request.database = entry->database;
@@ -118,7 +118,7 @@ put_off_entry(DcSharedEntry *entry, void *arg)
 	int64		delay = Min(Max((now - entry->generated_at) / 2, USECS_PER_SEC),
 							5 * USECS_PER_MINUTE);
 
-	pg_atomic_write_u32(&entry->refresh_asked, DC_REFRESH_SECONDS(now + delay) + 1);
+	pg_atomic_write_u32(&entry->refresh_asked, DC_SECONDS(now + delay) + 1);
 }
 
 /* A refresh that was asked for has failed: let it be asked for again, later. */

@@ -20,7 +20,7 @@ extern bool dc_stale_usable(const DcWidget *widget, const DcSnapshot *snapshot,
 							TimestampTz now);
 extern TimestampTz dc_stale_fresh_at(const DcProof *proof,
 									 const DcComputed *computed);
-extern TimestampTz dc_stale_refresh_at(const DcComputed *computed);
+extern TimestampTz dc_stale_refresh_at(const DcSharedEntry *entry);
 
 extern bool dc_stale_ask_for_refresh(DcSharedEntry *entry);
 extern void dc_stale_wake_refreshers(const DcDashboard *dashboard,

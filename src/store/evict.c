@@ -23,7 +23,7 @@
 static Size
 evict_from(DcPartition *partition)
 {
-	dsa_pointer at;
+	DcRef		at;
 	DcSharedEntry *entry;
 	Size		freed = 0;
 
@@ -33,17 +33,19 @@ evict_from(DcPartition *partition)
 		at = partition->hand;
 		for (;;)
 		{
-			if (!DsaPointerIsValid(at))
-				at = partition->oldest;
+			uint32		marks;
+
+			if (at == 0)
+				at = partition->age.oldest;
 			entry = dc_entry_at(at);
-			if (pg_atomic_read_u32(&entry->outdated) != 0 ||
-				pg_atomic_read_u32(&entry->visited) == 0)
+			marks = pg_atomic_read_u32(&entry->marks);
+			if ((marks & DC_MARK_OUTDATED) || !(marks & DC_MARK_VISITED))
 				break;
-			pg_atomic_write_u32(&entry->visited, 0);
-			at = entry->newer;
+			pg_atomic_fetch_and_u32(&entry->marks, ~DC_MARK_VISITED);
+			at = entry->links[DC_CHAIN_AGE].newer;
 		}
-		partition->hand = entry->newer;
-		freed = DC_ENTRY_SIZE(entry);
+		partition->hand = entry->links[DC_CHAIN_AGE].newer;
+		freed = dc_entry_size(entry);
 		dc_stats_add(dc_stats_get(entry->database, entry->widget),
 					 DC_COUNT_EVICTIONS, 1);
 		dc_store_unlink_locked(partition, at, entry);

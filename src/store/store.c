@@ -32,12 +32,8 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
-#include "storage/ipc.h"
-#include "utils/memutils.h"
 
 DcSharedStore *dc_store = NULL;
-
-static dsa_area *area = NULL;
 
 /* The least that dc_store_shmem_init() can work with. */
 Size
@@ -50,11 +46,8 @@ dc_store_shmem_min(void)
 void
 dc_store_shmem_init(void *place, Size size)
 {
-	dsa_area   *made;
-
 	dc_store = place;
 	dc_store->tranche = LWLockNewTrancheId();
-	dc_store->dsa_tranche = LWLockNewTrancheId();
 	pg_atomic_init_u32(&dc_store->evict_next, 0);
 	for (int i = 0; i < DC_PARTITIONS; i++)
 	{
@@ -64,21 +57,16 @@ dc_store_shmem_init(void *place, Size size)
 		LWLockInitialize(&partition->lock, dc_store->tranche);
 	}
 
-	/* a bucket for each kilobyte: half full with entries of 2 kB */
-	dc_store->nbuckets = pg_prevpower2_32((uint32) Min(size / 1024, 1U << 31));
+	/* one for each of the smallest entries that fit, more or less */
+	dc_store->nbuckets = pg_prevpower2_32((uint32) Min(size / 256, 1U << 31));
 	dc_store->nbuckets = Max(dc_store->nbuckets, DC_PARTITIONS);
-	memset(dc_store->buckets, 0, sizeof(dsa_pointer) * dc_store->nbuckets);
+	memset(dc_store->buckets, 0, sizeof(DcRef) * dc_store->nbuckets);
 
-	dc_store->area_offset = MAXALIGN(offsetof(DcSharedStore, buckets) +
-									 sizeof(dsa_pointer) * dc_store->nbuckets);
-	dc_store->area_size = size - dc_store->area_offset;
-	made = dsa_create_in_place((char *) place + dc_store->area_offset,
-							   dc_store->area_size,
-							   dc_store->dsa_tranche, NULL);
-	/* it lives as long as the server, and never gets a segment of its own */
-	dsa_pin(made);
-	dsa_set_size_limit(made, dc_store->area_size);
-	dsa_detach(made);
+	dc_store->pieces_offset = CACHELINEALIGN(offsetof(DcSharedStore, buckets) +
+											 sizeof(DcRef) * dc_store->nbuckets);
+	dc_store->pieces_size = size - dc_store->pieces_offset;
+	dc_pieces_shmem_init((char *) place + dc_store->pieces_offset,
+						 dc_store->pieces_size);
 }
 
 /* Learn where the store is; in every process. */
@@ -87,33 +75,7 @@ dc_store_attach(void *place)
 {
 	dc_store = place;
 	LWLockRegisterTranche(dc_store->tranche, "dashcache_store");
-	LWLockRegisterTranche(dc_store->dsa_tranche, "dashcache_dsa");
-}
-
-static void
-detach_area(int code, Datum arg)
-{
-	dsa_detach(area);
-	area = NULL;
-	/* an area made in place does not count its users down by itself */
-	dsa_release_in_place((char *) dc_store + dc_store->area_offset);
-}
-
-/* This process's handle on the area; attaches at first use. */
-dsa_area *
-dc_store_area(void)
-{
-	if (unlikely(area == NULL))
-	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-		area = dsa_attach_in_place((char *) dc_store + dc_store->area_offset,
-								   NULL);
-		dsa_pin_mapping(area);
-		before_shmem_exit(detach_area, (Datum) 0);
-		MemoryContextSwitchTo(old);
-	}
-	return area;
+	dc_pieces_attach((char *) place + dc_store->pieces_offset);
 }
 
 /* The hash of a key, over all of it, the tenant by its own hash. */
@@ -130,7 +92,7 @@ dc_store_hash(const DcKey *key)
 	return murmurhash32(hash);
 }
 
-static dsa_pointer *
+static DcRef *
 bucket_of(uint32 hash)
 {
 	/* the low bits choose the partition, so that a bucket has one lock */
@@ -157,17 +119,17 @@ key_matches(const DcSharedEntry *entry, const DcKey *key)
 }
 
 static DcSharedEntry *
-find_locked(const DcKey *key, dsa_pointer *pointer)
+find_locked(const DcKey *key, DcRef *ref)
 {
-	dsa_pointer at = *bucket_of(key->hash);
+	DcRef		at = *bucket_of(key->hash);
 
-	while (DsaPointerIsValid(at))
+	while (at != 0)
 	{
 		DcSharedEntry *entry = dc_entry_at(at);
 
 		if (key_matches(entry, key))
 		{
-			*pointer = at;
+			*ref = at;
 			return entry;
 		}
 		at = entry->next;
@@ -185,11 +147,10 @@ dc_store_find(const DcKey *key)
 {
 	DcPartition *partition = dc_partition_of(key->hash);
 	DcSharedEntry *entry;
-	dsa_pointer pointer;
+	DcRef		ref;
 
-	(void) dc_store_area();		/* attach without the lock */
 	LWLockAcquire(&partition->lock, LW_SHARED);
-	entry = find_locked(key, &pointer);
+	entry = find_locked(key, &ref);
 	if (entry == NULL)
 		LWLockRelease(&partition->lock);
 	return entry;
@@ -206,9 +167,8 @@ dc_store_alias(const DcKey *key, uint32 *len)
 	DcPartition *partition = dc_partition_of(key->hash);
 	char	   *alias = NULL;
 
-	(void) dc_store_area();
 	LWLockAcquire(&partition->lock, LW_SHARED);
-	for (dsa_pointer at = *bucket_of(key->hash); DsaPointerIsValid(at);)
+	for (DcRef at = *bucket_of(key->hash); at != 0;)
 	{
 		DcSharedEntry *entry = dc_entry_at(at);
 
@@ -234,9 +194,8 @@ dc_store_each(uint32 widget, uint64 version, uint32 hash, DcEntryVisit visit, vo
 {
 	DcPartition *partition = dc_partition_of(hash);
 
-	(void) dc_store_area();
 	LWLockAcquire(&partition->lock, LW_SHARED);
-	for (dsa_pointer at = *bucket_of(hash); DsaPointerIsValid(at);)
+	for (DcRef at = *bucket_of(hash); at != 0;)
 	{
 		DcSharedEntry *entry = dc_entry_at(at);
 
@@ -285,14 +244,54 @@ dc_store_unlock(const DcKey *key)
 	LWLockRelease(&dc_partition_of(key->hash)->lock);
 }
 
+/* Mark an entry, whose partition is locked in any mode; false: it was so. */
+bool
+dc_entry_mark(DcSharedEntry *entry, uint32 marks)
+{
+	if ((pg_atomic_read_u32(&entry->marks) & marks) == marks)
+		return false;
+	return (pg_atomic_fetch_or_u32(&entry->marks, marks) & marks) != marks;
+}
+
 /* Note the use of an entry.  The partition is locked in any mode. */
 void
 dc_store_used(DcSharedEntry *entry, TimestampTz now)
 {
-	pg_atomic_fetch_add_u64(&entry->hits, 1);
-	pg_atomic_write_u64(&entry->last_used_at, (uint64) now);
-	if (pg_atomic_read_u32(&entry->visited) == 0)
-		pg_atomic_write_u32(&entry->visited, 1);
+	uint32		second = DC_SECONDS(now);
+
+	if (pg_atomic_read_u32(&entry->hits) != PG_UINT32_MAX)
+		pg_atomic_fetch_add_u32(&entry->hits, 1);
+	if (pg_atomic_read_u32(&entry->last_used) != second)
+		pg_atomic_write_u32(&entry->last_used, second);
+	dc_entry_mark(entry, DC_MARK_VISITED | DC_MARK_USED);
+}
+
+/* Copy an entry's payload.  Its partition is locked in any mode. */
+void
+dc_entry_copy(const DcSharedEntry *entry, char *to)
+{
+	const DcPiece *piece = dc_piece_of(entry);
+	const char *from = (const char *) entry + DC_ENTRY_HEAD(entry);
+	Size		room = dc_piece_room(piece) - DC_ENTRY_HEAD(entry);
+	Size		left = entry->payload_len;
+
+	while (left > room)
+	{
+		memcpy(to, from, room);
+		to += room;
+		left -= room;
+		piece = dc_piece_at(piece->next);
+		from = piece->data;
+		room = dc_piece_room(piece);
+	}
+	memcpy(to, from, left);
+}
+
+/* How many bytes of memory an entry takes. */
+Size
+dc_entry_size(const DcSharedEntry *entry)
+{
+	return dc_pieces_size(dc_ref_of(dc_piece_of(entry)));
 }
 
 static void
@@ -304,60 +303,73 @@ count_gauges(const DcSharedEntry *entry, int sign)
 	dc_stats_add(stats, DC_COUNT_BYTES, sign * (int64) entry->payload_len);
 }
 
+static void
+chain_link(DcChain *chain, DcChainKind kind, DcRef ref, DcSharedEntry *entry)
+{
+	entry->links[kind].older = chain->newest;
+	entry->links[kind].newer = 0;
+	if (chain->newest != 0)
+		dc_entry_at(chain->newest)->links[kind].newer = ref;
+	else
+		chain->oldest = ref;
+	chain->newest = ref;
+}
+
+static void
+chain_unlink(DcChain *chain, DcChainKind kind, DcSharedEntry *entry)
+{
+	DcLinks    *links = &entry->links[kind];
+
+	if (links->older != 0)
+		dc_entry_at(links->older)->links[kind].newer = links->newer;
+	else
+		chain->oldest = links->newer;
+	if (links->newer != 0)
+		dc_entry_at(links->newer)->links[kind].older = links->older;
+	else
+		chain->newest = links->older;
+}
+
 /*
  * Take an entry out of the table and of its partition's list, and free it.
  * The partition is locked exclusively.
  */
 void
-dc_store_unlink_locked(DcPartition *partition, dsa_pointer victim,
+dc_store_unlink_locked(DcPartition *partition, DcRef victim,
 					   DcSharedEntry *entry)
 {
-	dsa_pointer *link = bucket_of(entry->hash);
+	DcRef	   *link = bucket_of(entry->hash);
 
 	Assert(LWLockHeldByMeInMode(&partition->lock, LW_EXCLUSIVE));
 
 	while (*link != victim)
 	{
-		Assert(DsaPointerIsValid(*link));
+		Assert(*link != 0);
 		link = &dc_entry_at(*link)->next;
 	}
 	*link = entry->next;
 
-	if (DsaPointerIsValid(entry->older))
-		dc_entry_at(entry->older)->newer = entry->newer;
-	else
-		partition->oldest = entry->newer;
-	if (DsaPointerIsValid(entry->newer))
-		dc_entry_at(entry->newer)->older = entry->older;
-	else
-		partition->newest = entry->older;
+	chain_unlink(&partition->age, DC_CHAIN_AGE, entry);
 	if (partition->hand == victim)
-		partition->hand = entry->newer;
+		partition->hand = entry->links[DC_CHAIN_AGE].newer;
 
 	partition->nentries--;
-	partition->used -= DC_ENTRY_SIZE(entry);
+	partition->used -= dc_pieces_size(victim);
 	count_gauges(entry, -1);
-	dsa_free(dc_store_area(), victim);
+	dc_pieces_free(victim);
 }
 
 static void
-link_locked(DcPartition *partition, dsa_pointer pointer, DcSharedEntry *entry)
+link_locked(DcPartition *partition, DcRef ref, DcSharedEntry *entry)
 {
-	dsa_pointer *bucket = bucket_of(entry->hash);
+	DcRef	   *bucket = bucket_of(entry->hash);
 
 	entry->next = *bucket;
-	*bucket = pointer;
+	*bucket = ref;
 
-	entry->older = partition->newest;
-	entry->newer = InvalidDsaPointer;
-	if (DsaPointerIsValid(partition->newest))
-		dc_entry_at(partition->newest)->newer = pointer;
-	else
-		partition->oldest = pointer;
-	partition->newest = pointer;
-
+	chain_link(&partition->age, DC_CHAIN_AGE, ref, entry);
 	partition->nentries++;
-	partition->used += DC_ENTRY_SIZE(entry);
+	partition->used += dc_pieces_size(ref);
 	count_gauges(entry, 1);
 }
 
@@ -365,20 +377,113 @@ link_locked(DcPartition *partition, dsa_pointer pointer, DcSharedEntry *entry)
 Size
 dc_store_largest(void)
 {
-	return dc_store->area_size / 4;
+	return dc_store->pieces_size / 4;
 }
 
 /* Allocate, evicting others until there is room or nothing is left to evict. */
-static dsa_pointer
-allocate(Size size)
+static DcRef
+allocate(Size head, Size size)
 {
 	for (;;)
 	{
-		dsa_pointer pointer = dsa_allocate_extended(dc_store_area(), size,
-													DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
+		DcRef		ref = dc_pieces_alloc(head, size);
 
-		if (DsaPointerIsValid(pointer) || dc_evict(size) == 0)
-			return pointer;
+		if (ref != 0 || dc_evict(size) == 0)
+			return ref;
+	}
+}
+
+static uint64
+order_of(const DcSharedEntry *entry)
+{
+	uint64		order;
+
+	memcpy(&order, DC_ENTRY_PROOF(entry), sizeof(order));
+	return order;
+}
+
+/* How long before the answer was computed it was right, rounded up. */
+static uint32
+fresh_ms(const DcContent *content)
+{
+	TimestampTz before;
+
+	if (content->fresh_at == DT_NOBEGIN)
+		return PG_UINT32_MAX;
+	before = Max(content->generated_at - content->fresh_at, 0);
+	return (uint32) Min((before + 999) / 1000, (TimestampTz) PG_UINT32_MAX);
+}
+
+/* From when on the answer is right, rounded up. */
+static uint32
+valid_from(const DcContent *content)
+{
+	if (content->valid_from <= 0)
+		return 0;
+	return DC_SECONDS(content->valid_from + USECS_PER_SEC - 1);
+}
+
+static void
+copy_payload(DcSharedEntry *entry, const char *from)
+{
+	DcPiece    *piece = dc_piece_of(entry);
+	char	   *to = (char *) entry + DC_ENTRY_HEAD(entry);
+	Size		room = dc_piece_room(piece) - DC_ENTRY_HEAD(entry);
+	Size		left = entry->payload_len;
+
+	while (left > room)
+	{
+		memcpy(to, from, room);
+		from += room;
+		left -= room;
+		piece = dc_piece_at(piece->next);
+		to = piece->data;
+		room = dc_piece_room(piece);
+	}
+	memcpy(to, from, left);
+}
+
+/* Make an entry of an answer, in memory that has room for it. */
+static void
+fill_entry(DcSharedEntry *entry, const DcKey *key, const DcContent *content)
+{
+	memset(entry, 0, offsetof(DcSharedEntry, data));
+	entry->database = key->database;
+	entry->widget = key->widget;
+	entry->version = key->version;
+	entry->hash = key->hash;
+	entry->tenant_hash = key->tenant_hash;
+	entry->tenant_len = key->tenant_len;
+	entry->params_len = key->params_len;
+	entry->proof_len = content->proof_len;
+	entry->payload_len = content->payload_len;
+	entry->etag = content->etag;
+	entry->generated_at = content->generated_at;
+	entry->fresh_ms = fresh_ms(content);
+	entry->valid_from = valid_from(content);
+	entry->expires_at = content->expires_at;
+	entry->compute_us = content->compute_us;
+	pg_atomic_init_u32(&entry->last_used,
+					   content->background ? 0 : DC_SECONDS(content->generated_at));
+	pg_atomic_init_u32(&entry->hits, 0);
+	pg_atomic_init_u32(&entry->marks, content->background ? 0 : DC_MARK_USED);
+	pg_atomic_init_u32(&entry->refresh_asked, 0);
+	memcpy(DC_ENTRY_PROOF(entry), content->proof, content->proof_len);
+	memcpy(DC_ENTRY_TENANT(entry), key->tenant, key->tenant_len);
+	memcpy(DC_ENTRY_PARAMS(entry), key->params, key->params_len);
+	copy_payload(entry, content->payload);
+}
+
+/* The use that was made of an answer says something about the next one. */
+static void
+inherit_use(DcSharedEntry *entry, DcSharedEntry *old, bool background)
+{
+	pg_atomic_write_u32(&entry->hits, dc_entry_hits(old));
+	if (background)
+	{
+		pg_atomic_write_u32(&entry->last_used, pg_atomic_read_u32(&old->last_used));
+		if (!dc_entry_used(old))
+			entry->unused_refreshes = Min(old->unused_refreshes, PG_UINT8_MAX - 1) + 1;
 	}
 }
 
@@ -392,54 +497,26 @@ dc_store_put(const DcKey *key, const DcContent *content,
 			 DcPermit permit, void *arg)
 {
 	DcPartition *partition = dc_partition_of(key->hash);
-	Size		size = offsetof(DcSharedEntry, data) +
-	MAXALIGN(content->proof_len) + MAXALIGN(key->tenant_len) +
-	key->params_len + content->payload_len;
+	Size		head = offsetof(DcSharedEntry, data) + content->proof_len +
+	(Size) key->tenant_len + key->params_len;
+	Size		size = head + content->payload_len;
 	DcSharedEntry *entry;
 	DcSharedEntry *old;
-	dsa_pointer pointer;
-	dsa_pointer old_pointer;
+	DcRef		ref;
+	DcRef		old_ref;
 	DcPutResult result = DC_PUT_STORED;
 
 	if (size > dc_store_largest())
 		return DC_PUT_TOO_LARGE;
-	pointer = allocate(size);
-	if (!DsaPointerIsValid(pointer))
+	ref = allocate(head, size);
+	if (ref == 0)
 		return DC_PUT_NO_MEMORY;
-
-	entry = dc_entry_at(pointer);
-	memset(entry, 0, offsetof(DcSharedEntry, data));
-	entry->database = key->database;
-	entry->widget = key->widget;
-	entry->version = key->version;
-	entry->hash = key->hash;
-	entry->tenant_hash = key->tenant_hash;
-	entry->tenant_len = key->tenant_len;
-	entry->params_len = key->params_len;
-	entry->proof_len = content->proof_len;
-	entry->payload_len = content->payload_len;
-	entry->order = content->order;
-	entry->etag = content->etag;
-	entry->generated_at = content->generated_at;
-	entry->fresh_at = content->fresh_at;
-	entry->valid_from = content->valid_from;
-	entry->expires_at = content->expires_at;
-	entry->refresh_at = content->refresh_at;
-	entry->compute_us = content->compute_us;
-	pg_atomic_init_u64(&entry->last_used_at,
-					   content->background ? 0 : (uint64) content->generated_at);
-	pg_atomic_init_u64(&entry->hits, 0);
-	pg_atomic_init_u32(&entry->visited, 0);
-	pg_atomic_init_u32(&entry->outdated, 0);
-	pg_atomic_init_u32(&entry->refresh_asked, 0);
-	memcpy(DC_ENTRY_PROOF(entry), content->proof, content->proof_len);
-	memcpy(DC_ENTRY_TENANT(entry), key->tenant, key->tenant_len);
-	memcpy(DC_ENTRY_PARAMS(entry), key->params, key->params_len);
-	memcpy(DC_ENTRY_PAYLOAD(entry), content->payload, content->payload_len);
+	entry = dc_entry_at(ref);
+	fill_entry(entry, key, content);
 
 	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
-	old = find_locked(key, &old_pointer);
-	if (old != NULL && old->order > content->order)
+	old = find_locked(key, &old_ref);
+	if (old != NULL && order_of(old) > order_of(entry))
 		result = DC_PUT_SUPERSEDED;
 	else if (!permit(arg))
 		result = DC_PUT_NOT_PERMITTED;
@@ -447,24 +524,15 @@ dc_store_put(const DcKey *key, const DcContent *content,
 	{
 		if (old != NULL)
 		{
-			/* the use that was made of it says something about the new one */
-			pg_atomic_write_u64(&entry->hits, pg_atomic_read_u64(&old->hits));
-			if (content->background)
-			{
-				uint64		last_used_at = pg_atomic_read_u64(&old->last_used_at);
-
-				pg_atomic_write_u64(&entry->last_used_at, last_used_at);
-				if ((TimestampTz) last_used_at < old->generated_at)
-					entry->unused_refreshes = old->unused_refreshes + 1;
-			}
-			dc_store_unlink_locked(partition, old_pointer, old);
+			inherit_use(entry, old, content->background);
+			dc_store_unlink_locked(partition, old_ref, old);
 		}
-		link_locked(partition, pointer, entry);
+		link_locked(partition, ref, entry);
 	}
 	LWLockRelease(&partition->lock);
 
 	if (result != DC_PUT_STORED)
-		dsa_free(dc_store_area(), pointer);
+		dc_pieces_free(ref);
 	return result;
 }
 
@@ -474,18 +542,17 @@ dc_store_remove(DcMatch match, void *arg)
 {
 	int64		removed = 0;
 
-	(void) dc_store_area();
 	for (int i = 0; i < DC_PARTITIONS; i++)
 	{
 		DcPartition *partition = &dc_store->partitions[i];
-		dsa_pointer at;
+		DcRef		at;
 
 		LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
-		at = partition->oldest;
-		while (DsaPointerIsValid(at))
+		at = partition->age.oldest;
+		while (at != 0)
 		{
 			DcSharedEntry *entry = dc_entry_at(at);
-			dsa_pointer newer = entry->newer;
+			DcRef		newer = entry->links[DC_CHAIN_AGE].newer;
 
 			if (match(entry, arg))
 			{
@@ -503,18 +570,17 @@ dc_store_remove(DcMatch match, void *arg)
 void
 dc_store_scan(DcVisit visit, void *arg)
 {
-	(void) dc_store_area();
 	for (int i = 0; i < DC_PARTITIONS; i++)
 	{
 		DcPartition *partition = &dc_store->partitions[i];
 
 		LWLockAcquire(&partition->lock, LW_SHARED);
-		for (dsa_pointer at = partition->oldest; DsaPointerIsValid(at);)
+		for (DcRef at = partition->age.oldest; at != 0;)
 		{
 			DcSharedEntry *entry = dc_entry_at(at);
 
 			visit(entry, arg);
-			at = entry->newer;
+			at = entry->links[DC_CHAIN_AGE].newer;
 		}
 		LWLockRelease(&partition->lock);
 	}

@@ -13,7 +13,7 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "port/atomics.h"
-#include "utils/dsa.h"
+#include "store/pieces.h"
 
 /*
  * The key of an entry.  "version" tells one definition of the widget from
@@ -33,78 +33,144 @@ typedef struct DcKey
 	const char *params;
 } DcKey;
 
-/* What is stored besides the key. */
+/*
+ * What is stored besides the key.  The proof is the caller's, but for its first
+ * eight bytes: a number, in which an entry never gives way to a lower one.
+ */
 typedef struct DcContent
 {
-	const void *proof;			/* the caller's, opaque here */
-	Size		proof_len;
+	const void *proof;
+	uint16		proof_len;
 	const char *payload;
 	Size		payload_len;
 	bool		background;		/* nobody has asked for it now */
-	uint64		order;			/* an entry never gives way to a lower one */
 	uint64		etag;
 	TimestampTz generated_at;
 	TimestampTz fresh_at;		/* was right then or later; DT_NOBEGIN:
 								 * unknown */
 	TimestampTz valid_from;
 	TimestampTz expires_at;
-	TimestampTz refresh_at;		/* from then on it should be computed anew */
 	uint32		compute_us;
 } DcContent;
 
+/* The chains that an entry is in, besides that of its bucket. */
+typedef enum DcChainKind
+{
+	DC_CHAIN_AGE,				/* its partition's, by insertion */
+	DC_CHAIN_TENANT,			/* its tenant's */
+	DC_CHAIN_WIDGET				/* its widget's */
+} DcChainKind;
+
+#define DC_CHAINS (DC_CHAIN_WIDGET + 1)
+
+typedef struct DcLinks
+{
+	DcRef		older;
+	DcRef		newer;
+} DcLinks;
+
 /*
- * An entry.  All is constant while the entry is in the table, but for the
- * links, which the partition lock protects, and the atomics.  "data" holds
- * proof, tenant, params and payload, each but the last aligned.
+ * An entry: what a piece of the store's memory holds.  All is constant while
+ * the entry is in the table, but for the links, "credit", and the atomics.
+ * "data" holds proof, tenant, params and payload, with nothing in between; the
+ * payload may go on in further pieces (dc_entry_copy()).
+ *
+ * There may be millions of them, so times are as short as they can be: see
+ * dc_entry_fresh_at() and the others below.
  */
 typedef struct DcSharedEntry
 {
-	dsa_pointer next;			/* in the hash chain */
-	dsa_pointer older;			/* in the order of insertion */
-	dsa_pointer newer;
+	uint64		version;
+	uint64		etag;
+	TimestampTz generated_at;
+	TimestampTz expires_at;
 	Oid			database;
 	uint32		widget;
-	uint64		version;
 	uint32		hash;
 	uint32		tenant_hash;
 	uint32		tenant_len;
 	uint32		params_len;
-	uint32		proof_len;
-	Size		payload_len;
-	uint64		order;
-	uint64		etag;
-	TimestampTz generated_at;
-	TimestampTz fresh_at;
-	TimestampTz valid_from;
-	TimestampTz expires_at;
-	TimestampTz refresh_at;
-	pg_atomic_uint64 last_used_at;	/* TimestampTz; 0: never */
-	pg_atomic_uint64 hits;
-	pg_atomic_uint32 visited;	/* used since eviction last passed by */
-	pg_atomic_uint32 outdated;	/* was found invalid by a newer snapshot */
-	pg_atomic_uint32 refresh_asked; /* see below */
-	uint32		unused_refreshes;	/* computed in the background so often,
-									 * since it was last used */
+	uint32		payload_len;
+	DcRef		next;			/* in the hash chain */
+	DcLinks		links[DC_CHAINS];
+	uint32		fresh_ms;		/* so long before generated_at; the most:
+								 * unknown */
+	uint32		valid_from;		/* second; 0: always */
 	uint32		compute_us;
+	pg_atomic_uint32 last_used; /* second; 0: never */
+	pg_atomic_uint32 hits;
+	pg_atomic_uint32 marks;		/* see below */
+	pg_atomic_uint32 refresh_asked; /* likewise */
+	uint16		proof_len;
+	uint8		unused_refreshes;	/* computed in the background so often,
+									 * since it was last used */
+	uint8		credit;			/* see sieve.h; and, in its upper half, the
+								 * weight it comes from */
 	char		data[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
 } DcSharedEntry;
 
-StaticAssertDecl(offsetof(DcSharedEntry, data) % MAXIMUM_ALIGNOF == 0,
-				 "what an entry holds is aligned");
+StaticAssertDecl(offsetof(DcSharedEntry, data) == 120, "an entry is small");
+
+/* Marks of an entry. */
+#define DC_MARK_VISITED 1		/* used since eviction last passed by */
+#define DC_MARK_USED 2			/* used since it was computed */
+#define DC_MARK_OUTDATED 4		/* was found invalid by a newer snapshot */
+
+/* A time in whole seconds; they last until 2136. */
+#define DC_SECONDS(at) ((uint32) ((at) / USECS_PER_SEC))
 
 /*
  * "refresh_asked": whether a worker was told to compute the entry anew; or 0;
  * or, after that has failed, the second before which it is not to be told again.
  */
 #define DC_REFRESH_ASKED 1
-#define DC_REFRESH_SECONDS(at) ((uint32) ((at) / USECS_PER_SEC))
 
 #define DC_ENTRY_PROOF(e)	((void *) (e)->data)
-#define DC_ENTRY_TENANT(e)	((e)->data + MAXALIGN((e)->proof_len))
-#define DC_ENTRY_PARAMS(e)	(DC_ENTRY_TENANT(e) + MAXALIGN((e)->tenant_len))
-#define DC_ENTRY_PAYLOAD(e) (DC_ENTRY_PARAMS(e) + (e)->params_len)
-#define DC_ENTRY_SIZE(e) \
-	((Size) (DC_ENTRY_PAYLOAD(e) - (char *) (e)) + (e)->payload_len)
+#define DC_ENTRY_TENANT(e)	((e)->data + (e)->proof_len)
+#define DC_ENTRY_PARAMS(e)	(DC_ENTRY_TENANT(e) + (e)->tenant_len)
+/* what is in one piece: all but the payload */
+#define DC_ENTRY_HEAD(e) \
+	((Size) (DC_ENTRY_PARAMS(e) + (e)->params_len - (char *) (e)))
+
+/* A time at which the answer was right, or not long before; or DT_NOBEGIN. */
+static inline TimestampTz
+dc_entry_fresh_at(const DcSharedEntry *entry)
+{
+	return entry->fresh_ms == PG_UINT32_MAX ? DT_NOBEGIN :
+		entry->generated_at - (TimestampTz) entry->fresh_ms * 1000;
+}
+
+/* The time from which on the answer is right, or not long after. */
+static inline TimestampTz
+dc_entry_valid_from(const DcSharedEntry *entry)
+{
+	return entry->valid_from == 0 ? DT_NOBEGIN :
+		Min((TimestampTz) entry->valid_from * USECS_PER_SEC, entry->generated_at);
+}
+
+/* Has somebody asked for it since it was computed? */
+static inline bool
+dc_entry_used(const DcSharedEntry *entry)
+{
+	return (pg_atomic_read_u32(unconstify(pg_atomic_uint32 *, &entry->marks)) &
+			DC_MARK_USED) != 0;
+}
+
+/* When somebody has last asked for it, or its predecessors, to a second; 0: never. */
+static inline TimestampTz
+dc_entry_last_used(const DcSharedEntry *entry)
+{
+	TimestampTz at = (TimestampTz) USECS_PER_SEC *
+	pg_atomic_read_u32(unconstify(pg_atomic_uint32 *, &entry->last_used));
+
+	return dc_entry_used(entry) ? Max(at, entry->generated_at) : at;
+}
+
+static inline uint32
+dc_entry_hits(const DcSharedEntry *entry)
+{
+	return pg_atomic_read_u32(unconstify(pg_atomic_uint32 *, &entry->hits));
+}
 
 typedef enum DcPutResult
 {
@@ -132,6 +198,9 @@ extern DcSharedEntry *dc_store_find(const DcKey *key);
 extern char *dc_store_alias(const DcKey *key, uint32 *len);
 extern void dc_store_unlock(const DcKey *key);
 extern void dc_store_used(DcSharedEntry *entry, TimestampTz now);
+extern bool dc_entry_mark(DcSharedEntry *entry, uint32 marks);
+extern void dc_entry_copy(const DcSharedEntry *entry, char *to);
+extern Size dc_entry_size(const DcSharedEntry *entry);
 
 extern DcPutResult dc_store_put(const DcKey *key, const DcContent *content,
 								DcPermit permit, void *arg);

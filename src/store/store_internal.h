@@ -14,6 +14,13 @@
 
 #define DC_PARTITIONS 128
 
+/* Entries in an order; under a lock. */
+typedef struct DcChain
+{
+	DcRef		oldest;
+	DcRef		newest;
+} DcChain;
+
 /*
  * A partition: a part of the hash table, with its entries in the order of
  * insertion.  All under "lock".
@@ -23,39 +30,43 @@ typedef struct DcPartition
 	LWLock		lock;
 	uint32		nentries;
 	Size		used;			/* bytes of its entries */
-	dsa_pointer oldest;
-	dsa_pointer newest;
-	dsa_pointer hand;			/* where eviction goes on; invalid: oldest */
-	char		pad[PG_CACHE_LINE_SIZE - sizeof(LWLock) - 4 * 8 - 8];
+	DcChain		age;
+	DcRef		hand;			/* where eviction goes on; 0: the oldest */
+	char		pad[PG_CACHE_LINE_SIZE - sizeof(LWLock) - 8 - 8 - 3 * 4 - 4];
 } DcPartition;
 
 /*
  * The store.  What is not in a partition is constant, but for "evict_next",
- * which is only a hint.  The DSA area has its own locks.
+ * which is only a hint.  The memory of the entries has its own lock.
  */
 typedef struct DcSharedStore
 {
 	int			tranche;
-	int			dsa_tranche;
 	uint32		nbuckets;		/* of all partitions; a power of two */
-	Size		area_offset;
-	Size		area_size;
+	Size		pieces_offset;
+	Size		pieces_size;
 	pg_atomic_uint32 evict_next;
 	DcPartition partitions[DC_PARTITIONS];
-	dsa_pointer buckets[FLEXIBLE_ARRAY_MEMBER];
+	DcRef		buckets[FLEXIBLE_ARRAY_MEMBER];
 } DcSharedStore;
 
 extern DcSharedStore *dc_store;
 
-extern dsa_area *dc_store_area(void);
-extern void dc_store_unlink_locked(DcPartition *partition, dsa_pointer victim,
+extern void dc_store_unlink_locked(DcPartition *partition, DcRef victim,
 								   DcSharedEntry *entry);
 extern Size dc_evict(Size wanted);
 
 static inline DcSharedEntry *
-dc_entry_at(dsa_pointer pointer)
+dc_entry_at(DcRef ref)
 {
-	return (DcSharedEntry *) dsa_get_address(dc_store_area(), pointer);
+	return (DcSharedEntry *) dc_piece_at(ref)->data;
+}
+
+/* The first piece of an entry. */
+static inline DcPiece *
+dc_piece_of(const DcSharedEntry *entry)
+{
+	return (DcPiece *) ((char *) entry - offsetof(DcPiece, data));
 }
 
 static inline DcPartition *

@@ -136,22 +136,21 @@ static void
 look_at(const DcSharedEntry *entry, void *arg)
 {
 	Look	   *look = arg;
-	DcSharedEntry *own = unconstify(DcSharedEntry *, entry);
 	Watched    *watched;
 	DcCulprit	culprit;
 	TimestampTz due;
 	Stale	   *stale;
 
 	if (entry->database != MyDatabaseId || look->now >= entry->expires_at ||
-		pg_atomic_read_u64(&own->last_used_at) == 0)
+		dc_entry_last_used(entry) == 0)
 		return;
 	watched = hash_search(look->widgets, &entry->widget, HASH_FIND, NULL);
 	if (watched == NULL || watched->version != entry->version ||
-		dc_proof_check(DC_ENTRY_PROOF(own), &look->snapshot, &culprit) != DC_CHANGED)
+		dc_proof_check(DC_ENTRY_PROOF(entry), &look->snapshot, &culprit) != DC_CHANGED)
 		return;
 
 	due = entry->generated_at;
-	if ((TimestampTz) pg_atomic_read_u64(&own->last_used_at) < entry->generated_at)
+	if (!dc_entry_used(entry))
 		due += UNUSED_DELAY_US << Min(entry->unused_refreshes, 20);
 	if (due > look->now)
 	{
@@ -171,7 +170,7 @@ look_at(const DcSharedEntry *entry, void *arg)
 	stale->request.widget = entry->widget;
 	stale->request.version = entry->version;
 	stale->request.hash = entry->hash;
-	stale->hits = pg_atomic_read_u64(&own->hits);
+	stale->hits = dc_entry_hits(entry);
 }
 
 static void

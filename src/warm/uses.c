@@ -70,8 +70,7 @@ static void
 collect_use(const DcSharedEntry *entry, void *arg)
 {
 	Collect    *collect = arg;
-	TimestampTz last_used_at = (TimestampTz)
-	pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &entry->last_used_at));
+	TimestampTz last_used_at = dc_entry_last_used(entry);
 
 	/* what was warmed and never read is not in use */
 	if (entry->database != MyDatabaseId || last_used_at < collect->since)
