@@ -20,13 +20,15 @@ CREATE TABLE dashcache.dashboard (
 	variants jsonb,
 	guard text,
 	warm_on_start boolean NOT NULL DEFAULT false,
-	warm_on_change boolean NOT NULL DEFAULT false
+	warm_on_change boolean NOT NULL DEFAULT false,
+	memory_limit int
 );
 COMMENT ON TABLE dashcache.dashboard IS 'a named set of widgets';
 COMMENT ON COLUMN dashcache.dashboard.owner IS 'the role that first defined a widget of it; may change and read it';
 COMMENT ON COLUMN dashcache.dashboard.tenants IS 'a query that lists the tenants to warm; the role it runs as is the owner';
 COMMENT ON COLUMN dashcache.dashboard.tenants_settings IS 'the server settings that it runs under, as name=value';
 COMMENT ON COLUMN dashcache.dashboard.variants IS 'the params to warm, an array of objects';
+COMMENT ON COLUMN dashcache.dashboard.memory_limit IS 'kilobytes of memory that its answers may take; null: no limit';
 COMMENT ON COLUMN dashcache.dashboard.guard IS 'the setting that must hold the tenant asked for';
 
 CREATE TABLE dashcache.grantee (
@@ -267,7 +269,7 @@ RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dashcache_configure';
 COMMENT ON FUNCTION @extschema@.dashcache_configure(text, text, jsonb, text, text, boolean, boolean, text) IS
-'changes the settings of a dashboard; null leaves one as it is, '''' clears it. tenants: a query that lists the tenants to warm; variants: an array of the params to warm; guard: a setting that must hold the tenant asked for; warm_on_start: compute what was in use when the server starts; warm_on_change: compute again what was in use when it changes';
+'changes the settings of a dashboard; null leaves one as it is, '''' clears it. tenants: a query that lists the tenants to warm; variants: an array of the params to warm; guard: a setting that must hold the tenant asked for; memory_limit: how much memory its answers may take, such as 16MB; warm_on_start: compute what was in use when the server starts; warm_on_change: compute again what was in use when it changes';
 
 CREATE FUNCTION @extschema@.dashcache_grant(dashboard text, role regrole)
 RETURNS void
@@ -557,7 +559,7 @@ CREATE FUNCTION dashcache.counters(
 	OUT hits bigint, OUT saved_us bigint, OUT stale_hits bigint, OUT misses bigint,
 	OUT bypasses bigint, OUT fills bigint, OUT errors bigint, OUT evictions bigint,
 	OUT changes bigint, OUT compute_us bigint, OUT compute_us_max bigint,
-	OUT entries bigint, OUT bytes bigint)
+	OUT entries bigint, OUT bytes bigint, OUT stored_bytes bigint)
 RETURNS record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dashcache_widget_counters';

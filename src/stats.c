@@ -61,7 +61,7 @@ zero_counters(DcSharedStats *stats, bool gauges)
 {
 	for (int i = 0; i < DC_COUNTERS; i++)
 	{
-		if (gauges || (i != DC_COUNT_ENTRIES && i != DC_COUNT_BYTES))
+		if (gauges || i < DC_COUNT_ENTRIES)
 			pg_atomic_write_u64(&stats->counter[i], 0);
 	}
 	for (int i = 0; i < DC_STATS_PARTS; i++)

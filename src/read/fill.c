@@ -44,6 +44,25 @@ no_purge_since(void *arg)
 	return dc_purges_seen(lookup->dashboard->name, &lookup->snapshot);
 }
 
+/* The limit of the widget's dashboard. */
+static DcGroup
+group_of(const DcDashboard *dashboard)
+{
+	DcGroup		group = {0};
+	uint32	   *widgets;
+
+	if (dashboard->memory_limit > 0)
+	{
+		widgets = palloc(sizeof(uint32) * dashboard->nwidgets);
+		for (int i = 0; i < dashboard->nwidgets; i++)
+			widgets[i] = dashboard->widgets[i].id;
+		group.limit = dashboard->memory_limit;
+		group.nwidgets = dashboard->nwidgets;
+		group.widgets = widgets;
+	}
+	return group;
+}
+
 /*
  * Store a computed answer.  Returns the reason why it could not be stored, or
  * NULL.
@@ -73,6 +92,7 @@ dc_fill_store(DcLookup *lookup, const char *payload, Size payload_len,
 	content.fresh_at = dc_stale_fresh_at(proof, computed);
 	content.valid_from = computed->valid_from;
 	content.expires_at = computed->expires_at;
+	content.group = group_of(lookup->dashboard);
 	content.compute_us = (uint32) Min(computed->duration_us, PG_UINT32_MAX);
 
 	switch (dc_store_put(&lookup->key, &content, no_purge_since, lookup))

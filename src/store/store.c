@@ -28,6 +28,7 @@
 #include "store/store_internal.h"
 
 #include "stats.h"
+#include "store/sieve.h"
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -49,6 +50,14 @@ dc_store_shmem_init(void *place, Size size)
 	dc_store = place;
 	dc_store->tranche = LWLockNewTrancheId();
 	pg_atomic_init_u32(&dc_store->evict_next, 0);
+	pg_atomic_init_u32(&dc_store->mean_worth, 0);
+	pg_atomic_init_u64(&dc_store->evicted_at, 0);
+	pg_atomic_init_u64(&dc_store->evicted_idle_us, 0);
+	for (int i = 0; i < DC_STORE_EVENTS; i++)
+	{
+		pg_atomic_init_u64(&dc_store->events[i], 0);
+		pg_atomic_init_u64(&dc_store->said_at[i], 0);
+	}
 	for (int i = 0; i < DC_PARTITIONS; i++)
 	{
 		DcPartition *partition = &dc_store->partitions[i];
@@ -62,8 +71,10 @@ dc_store_shmem_init(void *place, Size size)
 	dc_store->nbuckets = Max(dc_store->nbuckets, DC_PARTITIONS);
 	memset(dc_store->buckets, 0, sizeof(DcRef) * dc_store->nbuckets);
 
-	dc_store->pieces_offset = CACHELINEALIGN(offsetof(DcSharedStore, buckets) +
+	dc_store->chains_offset = CACHELINEALIGN(offsetof(DcSharedStore, buckets) +
 											 sizeof(DcRef) * dc_store->nbuckets);
+	dc_chains_shmem_init((char *) place + dc_store->chains_offset, size);
+	dc_store->pieces_offset = dc_store->chains_offset + dc_chains_shmem_size(size);
 	dc_store->pieces_size = size - dc_store->pieces_offset;
 	dc_pieces_shmem_init((char *) place + dc_store->pieces_offset,
 						 dc_store->pieces_size);
@@ -75,6 +86,7 @@ dc_store_attach(void *place)
 {
 	dc_store = place;
 	LWLockRegisterTranche(dc_store->tranche, "dashcache_store");
+	dc_chains_attach((char *) place + dc_store->chains_offset);
 	dc_pieces_attach((char *) place + dc_store->pieces_offset);
 }
 
@@ -295,50 +307,24 @@ dc_entry_size(const DcSharedEntry *entry)
 }
 
 static void
-count_gauges(const DcSharedEntry *entry, int sign)
+count_gauges(const DcSharedEntry *entry, int sign, Size size)
 {
 	DcSharedStats *stats = dc_stats_get(entry->database, entry->widget);
 
 	dc_stats_add(stats, DC_COUNT_ENTRIES, sign);
 	dc_stats_add(stats, DC_COUNT_BYTES, sign * (int64) entry->payload_len);
-}
-
-static void
-chain_link(DcChain *chain, DcChainKind kind, DcRef ref, DcSharedEntry *entry)
-{
-	entry->links[kind].older = chain->newest;
-	entry->links[kind].newer = 0;
-	if (chain->newest != 0)
-		dc_entry_at(chain->newest)->links[kind].newer = ref;
-	else
-		chain->oldest = ref;
-	chain->newest = ref;
-}
-
-static void
-chain_unlink(DcChain *chain, DcChainKind kind, DcSharedEntry *entry)
-{
-	DcLinks    *links = &entry->links[kind];
-
-	if (links->older != 0)
-		dc_entry_at(links->older)->links[kind].newer = links->newer;
-	else
-		chain->oldest = links->newer;
-	if (links->newer != 0)
-		dc_entry_at(links->newer)->links[kind].older = links->older;
-	else
-		chain->newest = links->older;
+	dc_stats_add(stats, DC_COUNT_STORED_BYTES, sign * (int64) size);
 }
 
 /*
- * Take an entry out of the table and of its partition's list, and free it.
- * The partition is locked exclusively.
+ * Take an entry out of the table and of its chains, and free it; returns the
+ * bytes it took.  The partition is locked exclusively.
  */
-void
-dc_store_unlink_locked(DcPartition *partition, DcRef victim,
-					   DcSharedEntry *entry)
+static Size
+unlink_locked(DcPartition *partition, DcRef victim, DcSharedEntry *entry)
 {
 	DcRef	   *link = bucket_of(entry->hash);
+	Size		size = dc_pieces_size(victim);
 
 	Assert(LWLockHeldByMeInMode(&partition->lock, LW_EXCLUSIVE));
 
@@ -349,35 +335,91 @@ dc_store_unlink_locked(DcPartition *partition, DcRef victim,
 	}
 	*link = entry->next;
 
-	chain_unlink(&partition->age, DC_CHAIN_AGE, entry);
 	if (partition->hand == victim)
 		partition->hand = entry->links[DC_CHAIN_AGE].newer;
+	if (partition->scout == victim)
+		partition->scout = entry->links[DC_CHAIN_AGE].newer;
+	dc_chain_unlink(&partition->age, DC_CHAIN_AGE, entry);
+	dc_chains_unlink(entry, size);
 
 	partition->nentries--;
-	partition->used -= dc_pieces_size(victim);
-	count_gauges(entry, -1);
+	partition->used -= size;
+	count_gauges(entry, -1, size);
 	dc_pieces_free(victim);
+	return size;
+}
+
+/* Count something. */
+void
+dc_store_count(DcStoreEvent event)
+{
+	pg_atomic_fetch_add_u64(&dc_store->events[event], 1);
+}
+
+/*
+ * Evict an entry, for a reason, and count it; returns the bytes it took.  The
+ * partition is locked exclusively.
+ */
+Size
+dc_store_evict_locked(DcPartition *partition, DcRef ref, DcStoreEvent event, TimestampTz now)
+{
+	DcSharedEntry *entry = dc_entry_at(ref);
+
+	dc_store_count(event);
+	dc_stats_add(dc_stats_get(entry->database, entry->widget),
+				 DC_COUNT_EVICTIONS, 1);
+	if (event == DC_STORE_EVICTED)
+	{
+		TimestampTz used = Max(dc_entry_last_used(entry), entry->generated_at);
+
+		pg_atomic_write_u64(&dc_store->evicted_at, (uint64) now);
+		pg_atomic_write_u64(&dc_store->evicted_idle_us, (uint64) Max(now - used, 0));
+	}
+	return unlink_locked(partition, ref, entry);
+}
+
+/*
+ * Evict the entry that was at a place, if it, or another of the same hash and
+ * owner, is there still.
+ */
+bool
+dc_store_evict_ref(DcRef ref, uint32 hash, DcChainKind kind, Oid database, uint32 id,
+				   DcStoreEvent event)
+{
+	DcPartition *partition = dc_partition_of(hash);
+	bool		evicted = false;
+
+	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
+	for (DcRef at = *bucket_of(hash); at != 0; at = dc_entry_at(at)->next)
+	{
+		DcSharedEntry *entry = dc_entry_at(at);
+
+		if (at == ref && entry->database == database &&
+			(kind == DC_CHAIN_TENANT ? entry->tenant_hash : entry->widget) == id)
+		{
+			(void) dc_store_evict_locked(partition, at, event, 0);
+			evicted = true;
+			break;
+		}
+	}
+	LWLockRelease(&partition->lock);
+	return evicted;
 }
 
 static void
 link_locked(DcPartition *partition, DcRef ref, DcSharedEntry *entry)
 {
 	DcRef	   *bucket = bucket_of(entry->hash);
+	Size		size = dc_pieces_size(ref);
 
 	entry->next = *bucket;
 	*bucket = ref;
 
-	chain_link(&partition->age, DC_CHAIN_AGE, ref, entry);
+	dc_chain_link(&partition->age, DC_CHAIN_AGE, ref, entry);
+	dc_chains_link(ref, entry, size);
 	partition->nentries++;
-	partition->used += dc_pieces_size(ref);
-	count_gauges(entry, 1);
-}
-
-/* The largest entry that is accepted, in bytes: a quarter of the memory. */
-Size
-dc_store_largest(void)
-{
-	return dc_store->pieces_size / 4;
+	partition->used += size;
+	count_gauges(entry, 1, size);
 }
 
 /* Allocate, evicting others until there is room or nothing is left to evict. */
@@ -474,11 +516,25 @@ fill_entry(DcSharedEntry *entry, const DcKey *key, const DcContent *content)
 	copy_payload(entry, content->payload);
 }
 
+/* Give an entry the credit that its cost and size deserve. */
+static void
+weigh(DcSharedEntry *entry, Size size)
+{
+	int32		worth = dc_sieve_worth(entry->compute_us, size);
+	int32		mean = (int32) pg_atomic_read_u32(&dc_store->mean_worth);
+
+	entry->credit = dc_sieve_credit(dc_sieve_weight(worth, mean));
+	pg_atomic_write_u32(&dc_store->mean_worth, (uint32) dc_sieve_mean(mean, worth));
+}
+
 /* The use that was made of an answer says something about the next one. */
 static void
 inherit_use(DcSharedEntry *entry, DcSharedEntry *old, bool background)
 {
 	pg_atomic_write_u32(&entry->hits, dc_entry_hits(old));
+	/* who asks again where there was an answer makes use of it */
+	if (!background || (pg_atomic_read_u32(&old->marks) & DC_MARK_VISITED))
+		dc_entry_mark(entry, DC_MARK_VISITED);
 	if (background)
 	{
 		pg_atomic_write_u32(&entry->last_used, pg_atomic_read_u32(&old->last_used));
@@ -506,13 +562,18 @@ dc_store_put(const DcKey *key, const DcContent *content,
 	DcRef		old_ref;
 	DcPutResult result = DC_PUT_STORED;
 
-	if (size > dc_store_largest())
+	if (!dc_limits_admit(key, &content->group, size))
 		return DC_PUT_TOO_LARGE;
 	ref = allocate(head, size);
 	if (ref == 0)
+	{
+		dc_store_count(DC_STORE_NO_MEMORY);
+		dc_limit_reached(DC_STORE_NO_MEMORY);
 		return DC_PUT_NO_MEMORY;
+	}
 	entry = dc_entry_at(ref);
 	fill_entry(entry, key, content);
+	weigh(entry, size);
 
 	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
 	old = find_locked(key, &old_ref);
@@ -525,7 +586,7 @@ dc_store_put(const DcKey *key, const DcContent *content,
 		if (old != NULL)
 		{
 			inherit_use(entry, old, content->background);
-			dc_store_unlink_locked(partition, old_ref, old);
+			(void) unlink_locked(partition, old_ref, old);
 		}
 		link_locked(partition, ref, entry);
 	}
@@ -556,7 +617,7 @@ dc_store_remove(DcMatch match, void *arg)
 
 			if (match(entry, arg))
 			{
-				dc_store_unlink_locked(partition, at, entry);
+				(void) unlink_locked(partition, at, entry);
 				removed++;
 			}
 			at = newer;
@@ -601,4 +662,23 @@ dc_store_usage(uint64 *entries, Size *used)
 		*used += partition->used;
 		LWLockRelease(&partition->lock);
 	}
+}
+
+/* How often something has happened since the start. */
+uint64
+dc_store_events(DcStoreEvent event)
+{
+	return pg_atomic_read_u64(&dc_store->events[event]);
+}
+
+/*
+ * When a useful entry was last evicted for want of memory, and how long it had
+ * not been used by then, in microseconds; false: never.
+ */
+bool
+dc_store_last_evicted(TimestampTz *at, int64 *idle_us)
+{
+	*at = (TimestampTz) pg_atomic_read_u64(&dc_store->evicted_at);
+	*idle_us = (int64) pg_atomic_read_u64(&dc_store->evicted_idle_us);
+	return *at != 0;
 }

@@ -112,6 +112,7 @@ typedef struct DcDashboard
 	int			nvariants;
 	bool		warm_on_start;
 	bool		warm_on_change;
+	Size		memory_limit;	/* of its answers; 0: none */
 	MemoryContext context;
 } DcDashboard;
 
