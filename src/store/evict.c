@@ -7,13 +7,14 @@
  * own (sieve.h); the partitions take turns.
  *
  * Entries that no longer serve anybody go first.  To find them a scout goes
- * ahead of the hand, round and round: at each eviction it looks at a few
+ * ahead of the hand, round and round: at each eviction it looks at the next
  * entries, and takes the first that has expired, has been found invalid, or of
  * whose sources there are changes that it has not seen.  (The last is for
  * dc_store_is_current to say.  It may be wrong either way; that costs a
- * needless miss, or room for something useless.)
+ * needless miss, or room for something useless.)  When it has seen all entries
+ * and found nothing it looks at a few only, until it finds something.
  *
- * What one eviction does is bounded: a few entries by the scout, and PASSES by
+ * What one eviction does is bounded: LOOKS by the scout, and PASSES by
  * the hand.  If the hand has passed so many it takes the one of them that was
  * the nearest to giving way.
  *
@@ -33,8 +34,9 @@
 /* At one eviction, the hand passes so many entries at most. */
 #define PASSES 64
 
-/* ... and the scout looks at so many. */
-#define LOOKS 8
+/* ... and the scout looks at so many, or, if a whole round was in vain, so few. */
+#define LOOKS 64
+#define FEW_LOOKS 4
 
 bool		(*dc_store_is_current) (const DcSharedEntry *entry) = NULL;
 
@@ -56,14 +58,20 @@ next_in_turn(const DcPartition *partition, DcRef at)
 static DcRef
 scout(DcPartition *partition, TimestampTz now)
 {
-	for (int i = Min(LOOKS, partition->nentries); i > 0; i--)
+	uint32		looks = partition->in_vain < partition->nentries ? LOOKS : FEW_LOOKS;
+
+	for (uint32 i = Min(looks, partition->nentries); i > 0; i--)
 	{
 		DcRef		at = next_in_turn(partition, partition->scout);
 		DcSharedEntry *entry = dc_entry_at(at);
 
 		partition->scout = entry->links[DC_CHAIN_AGE].newer;
 		if (is_useless(entry, now))
+		{
+			partition->in_vain = 0;
 			return at;
+		}
+		partition->in_vain++;
 	}
 	return 0;
 }

@@ -33,7 +33,8 @@ typedef struct DcPartition
 	DcChain		age;
 	DcRef		hand;			/* where eviction goes on; 0: the oldest */
 	DcRef		scout;			/* likewise, see evict.c */
-	char		pad[PG_CACHE_LINE_SIZE - sizeof(LWLock) - 2 * 8 - 4 * 4];
+	uint32		in_vain;		/* so many it has looked at since it found one */
+	char		pad[PG_CACHE_LINE_SIZE - sizeof(LWLock) - 2 * 8 - 5 * 4 - 4];
 } DcPartition;
 
 /*
