@@ -3,10 +3,10 @@
  * store.c
  *		The entries: keys, answers, and what was noted about them.
  *
- * A hash table in shared memory, divided into partitions.  An entry is one
- * chunk of a DSA area that was made in place, inside the memory reserved at
- * start and limited to it; so key, answer and bookkeeping all come out of
- * dashcache.memory, and nothing is ever taken beyond it.
+ * A hash table in shared memory, divided into partitions.  An entry is a piece
+ * of the memory reserved at start, or several (pieces.c); so key, answer and
+ * bookkeeping all come out of dashcache.memory, and nothing is ever taken
+ * beyond it.
  *
  * An entry is constant once it is in the table.  A new answer for the same key
  * is a new entry that takes the place of the old one.  The store knows what an
@@ -17,9 +17,9 @@
  *
  * Locking: one LWLock a partition; shared to find, look and copy, exclusive to
  * insert and remove.  No more than one of them is held at a time.  Under it
- * may be taken, in this order: the stats lock, the locks of the DSA area.
- * New chunks are allocated before the lock is taken, because making room may
- * have to visit other partitions (evict.c).
+ * may be taken: the stats lock, the spinlocks of the chains (chains.c), the lock
+ * of the memory.  New entries are made before the lock is taken, because making
+ * room may have to visit other partitions (evict.c, limits.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -28,7 +28,6 @@
 #include "store/store_internal.h"
 
 #include "stats.h"
-#include "store/sieve.h"
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -256,56 +255,6 @@ dc_store_unlock(const DcKey *key)
 	LWLockRelease(&dc_partition_of(key->hash)->lock);
 }
 
-/* Mark an entry, whose partition is locked in any mode; false: it was so. */
-bool
-dc_entry_mark(DcSharedEntry *entry, uint32 marks)
-{
-	if ((pg_atomic_read_u32(&entry->marks) & marks) == marks)
-		return false;
-	return (pg_atomic_fetch_or_u32(&entry->marks, marks) & marks) != marks;
-}
-
-/* Note the use of an entry.  The partition is locked in any mode. */
-void
-dc_store_used(DcSharedEntry *entry, TimestampTz now)
-{
-	uint32		second = DC_SECONDS(now);
-
-	if (pg_atomic_read_u32(&entry->hits) != PG_UINT32_MAX)
-		pg_atomic_fetch_add_u32(&entry->hits, 1);
-	if (pg_atomic_read_u32(&entry->last_used) != second)
-		pg_atomic_write_u32(&entry->last_used, second);
-	dc_entry_mark(entry, DC_MARK_VISITED | DC_MARK_USED);
-}
-
-/* Copy an entry's payload.  Its partition is locked in any mode. */
-void
-dc_entry_copy(const DcSharedEntry *entry, char *to)
-{
-	const DcPiece *piece = dc_piece_of(entry);
-	const char *from = (const char *) entry + DC_ENTRY_HEAD(entry);
-	Size		room = dc_piece_room(piece) - DC_ENTRY_HEAD(entry);
-	Size		left = entry->payload_len;
-
-	while (left > room)
-	{
-		memcpy(to, from, room);
-		to += room;
-		left -= room;
-		piece = dc_piece_at(piece->next);
-		from = piece->data;
-		room = dc_piece_room(piece);
-	}
-	memcpy(to, from, left);
-}
-
-/* How many bytes of memory an entry takes. */
-Size
-dc_entry_size(const DcSharedEntry *entry)
-{
-	return dc_pieces_size(dc_ref_of(dc_piece_of(entry)));
-}
-
 static void
 count_gauges(const DcSharedEntry *entry, int sign, Size size)
 {
@@ -435,112 +384,28 @@ allocate(Size head, Size size)
 	}
 }
 
-static uint64
-order_of(const DcSharedEntry *entry)
+/*
+ * Make an entry, which is not in the table yet, within all limits.  Anything but
+ * DC_PUT_STORED: why it cannot be.
+ */
+static DcPutResult
+make_entry(const DcKey *key, const DcContent *content, DcRef *ref)
 {
-	uint64		order;
+	Size		head = offsetof(DcSharedEntry, data) + content->proof_len +
+	(Size) key->tenant_len + key->params_len;
+	Size		size = head + content->payload_len;
 
-	memcpy(&order, DC_ENTRY_PROOF(entry), sizeof(order));
-	return order;
-}
-
-/* How long before the answer was computed it was right, rounded up. */
-static uint32
-fresh_ms(const DcContent *content)
-{
-	TimestampTz before;
-
-	if (content->fresh_at == DT_NOBEGIN)
-		return PG_UINT32_MAX;
-	before = Max(content->generated_at - content->fresh_at, 0);
-	return (uint32) Min((before + 999) / 1000, (TimestampTz) PG_UINT32_MAX);
-}
-
-/* From when on the answer is right, rounded up. */
-static uint32
-valid_from(const DcContent *content)
-{
-	if (content->valid_from <= 0)
-		return 0;
-	return DC_SECONDS(content->valid_from + USECS_PER_SEC - 1);
-}
-
-static void
-copy_payload(DcSharedEntry *entry, const char *from)
-{
-	DcPiece    *piece = dc_piece_of(entry);
-	char	   *to = (char *) entry + DC_ENTRY_HEAD(entry);
-	Size		room = dc_piece_room(piece) - DC_ENTRY_HEAD(entry);
-	Size		left = entry->payload_len;
-
-	while (left > room)
+	if (!dc_limits_admit(key, &content->group, size))
+		return DC_PUT_TOO_LARGE;
+	*ref = allocate(head, size);
+	if (*ref == 0)
 	{
-		memcpy(to, from, room);
-		from += room;
-		left -= room;
-		piece = dc_piece_at(piece->next);
-		to = piece->data;
-		room = dc_piece_room(piece);
+		dc_store_count(DC_STORE_NO_MEMORY);
+		dc_limit_reached(DC_STORE_NO_MEMORY);
+		return DC_PUT_NO_MEMORY;
 	}
-	memcpy(to, from, left);
-}
-
-/* Make an entry of an answer, in memory that has room for it. */
-static void
-fill_entry(DcSharedEntry *entry, const DcKey *key, const DcContent *content)
-{
-	memset(entry, 0, offsetof(DcSharedEntry, data));
-	entry->database = key->database;
-	entry->widget = key->widget;
-	entry->version = key->version;
-	entry->hash = key->hash;
-	entry->tenant_hash = key->tenant_hash;
-	entry->tenant_len = key->tenant_len;
-	entry->params_len = key->params_len;
-	entry->proof_len = content->proof_len;
-	entry->payload_len = content->payload_len;
-	entry->etag = content->etag;
-	entry->generated_at = content->generated_at;
-	entry->fresh_ms = fresh_ms(content);
-	entry->valid_from = valid_from(content);
-	entry->expires_at = content->expires_at;
-	entry->compute_us = content->compute_us;
-	pg_atomic_init_u32(&entry->last_used,
-					   content->background ? 0 : DC_SECONDS(content->generated_at));
-	pg_atomic_init_u32(&entry->hits, 0);
-	pg_atomic_init_u32(&entry->marks, content->background ? 0 : DC_MARK_USED);
-	pg_atomic_init_u32(&entry->refresh_asked, 0);
-	memcpy(DC_ENTRY_PROOF(entry), content->proof, content->proof_len);
-	memcpy(DC_ENTRY_TENANT(entry), key->tenant, key->tenant_len);
-	memcpy(DC_ENTRY_PARAMS(entry), key->params, key->params_len);
-	copy_payload(entry, content->payload);
-}
-
-/* Give an entry the credit that its cost and size deserve. */
-static void
-weigh(DcSharedEntry *entry, Size size)
-{
-	int32		worth = dc_sieve_worth(entry->compute_us, size);
-	int32		mean = (int32) pg_atomic_read_u32(&dc_store->mean_worth);
-
-	entry->credit = dc_sieve_credit(dc_sieve_weight(worth, mean));
-	pg_atomic_write_u32(&dc_store->mean_worth, (uint32) dc_sieve_mean(mean, worth));
-}
-
-/* The use that was made of an answer says something about the next one. */
-static void
-inherit_use(DcSharedEntry *entry, DcSharedEntry *old, bool background)
-{
-	pg_atomic_write_u32(&entry->hits, dc_entry_hits(old));
-	/* who asks again where there was an answer makes use of it */
-	if (!background || (pg_atomic_read_u32(&old->marks) & DC_MARK_VISITED))
-		dc_entry_mark(entry, DC_MARK_VISITED);
-	if (background)
-	{
-		pg_atomic_write_u32(&entry->last_used, pg_atomic_read_u32(&old->last_used));
-		if (!dc_entry_used(old))
-			entry->unused_refreshes = Min(old->unused_refreshes, PG_UINT8_MAX - 1) + 1;
-	}
+	dc_entry_fill(dc_entry_at(*ref), key, content);
+	return DC_PUT_STORED;
 }
 
 /*
@@ -553,31 +418,19 @@ dc_store_put(const DcKey *key, const DcContent *content,
 			 DcPermit permit, void *arg)
 {
 	DcPartition *partition = dc_partition_of(key->hash);
-	Size		head = offsetof(DcSharedEntry, data) + content->proof_len +
-	(Size) key->tenant_len + key->params_len;
-	Size		size = head + content->payload_len;
 	DcSharedEntry *entry;
 	DcSharedEntry *old;
 	DcRef		ref;
 	DcRef		old_ref;
-	DcPutResult result = DC_PUT_STORED;
+	DcPutResult result = make_entry(key, content, &ref);
 
-	if (!dc_limits_admit(key, &content->group, size))
-		return DC_PUT_TOO_LARGE;
-	ref = allocate(head, size);
-	if (ref == 0)
-	{
-		dc_store_count(DC_STORE_NO_MEMORY);
-		dc_limit_reached(DC_STORE_NO_MEMORY);
-		return DC_PUT_NO_MEMORY;
-	}
+	if (result != DC_PUT_STORED)
+		return result;
 	entry = dc_entry_at(ref);
-	fill_entry(entry, key, content);
-	weigh(entry, size);
 
 	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
 	old = find_locked(key, &old_ref);
-	if (old != NULL && order_of(old) > order_of(entry))
+	if (old != NULL && dc_entry_order(old) > dc_entry_order(entry))
 		result = DC_PUT_SUPERSEDED;
 	else if (!permit(arg))
 		result = DC_PUT_NOT_PERMITTED;
@@ -585,7 +438,7 @@ dc_store_put(const DcKey *key, const DcContent *content,
 	{
 		if (old != NULL)
 		{
-			inherit_use(entry, old, content->background);
+			dc_entry_inherit(entry, old, content->background);
 			(void) unlink_locked(partition, old_ref, old);
 		}
 		link_locked(partition, ref, entry);

@@ -60,6 +60,12 @@ typedef struct DcSharedStore
 
 extern DcSharedStore *dc_store;
 
+extern uint64 dc_entry_order(const DcSharedEntry *entry);
+extern void dc_entry_fill(DcSharedEntry *entry, const DcKey *key,
+						  const DcContent *content);
+extern void dc_entry_inherit(DcSharedEntry *entry, DcSharedEntry *old,
+							 bool background);
+
 extern void dc_store_count(DcStoreEvent event);
 extern Size dc_store_evict_locked(DcPartition *partition, DcRef ref,
 								  DcStoreEvent event, TimestampTz now);
