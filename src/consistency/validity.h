@@ -67,13 +67,15 @@ dc_proof_view(const DcProof *proof, int i)
 {
 	const uint16 *w = &proof->views[i * proof->words];
 	DcStampView view;
+	uint32		first;
 
-	view.stamp = w[0] | (uint32) (w[1] & 0xFF) << 16;
-	view.prefix = w[1] >> 8 | (uint32) w[2] << 8;
+	memcpy(&first, w, sizeof(first));
+	view.stamp = first & 0xFFFFFF;
+	view.prefix = first >> 24 | (uint32) w[2] << 8;
 	view.later = 0;
-	if (proof->words > DC_VIEW_SHORT)
+	if (unlikely(proof->words > DC_VIEW_SHORT))
 		view.prefix |= (uint64) w[3] << 24;
-	if (proof->words > DC_VIEW_MIDDLE)
+	if (unlikely(proof->words > DC_VIEW_MIDDLE))
 	{
 		view.prefix |= (uint64) w[4] << 40 | (uint64) w[5] << 56;
 		view.later = w[6];
