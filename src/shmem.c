@@ -5,7 +5,7 @@
  *
  * One piece of exactly dashcache.memory bytes is reserved at start, divided
  * among the counters, the journal, the stamps, the flights, what the workers
- * share, and the store, in this order.  The store gets what is left.
+ * share, the estimate, and the store, in this order.  The store gets what is left.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,6 +19,7 @@
 #include "guc.h"
 #include "preload.h"
 #include "stats.h"
+#include "store/estimate.h"
 #include "store/flight.h"
 #include "store/refresh_queue.h"
 #include "store/store.h"
@@ -44,6 +45,23 @@ dc_shmem_request(void)
 	RequestAddinShmemSpace(memory());
 }
 
+/* What would be left of "total" bytes for the store. */
+static Size
+store_of(Size total)
+{
+	Size		others = CACHELINEALIGN(dc_stats_shmem_size(total)) +
+	CACHELINEALIGN(dc_changes_shmem_size(total)) +
+	CACHELINEALIGN(dc_stamp_shmem_size(total)) +
+	CACHELINEALIGN(dc_flight_shmem_size(total)) +
+	CACHELINEALIGN(dc_demand_shmem_size()) +
+	CACHELINEALIGN(dc_pool_shmem_size()) +
+	CACHELINEALIGN(dc_run_shmem_size()) +
+	CACHELINEALIGN(dc_refresh_queue_shmem_size()) +
+	CACHELINEALIGN(dc_estimate_shmem_size(total));
+
+	return total - Min(others, total);
+}
+
 /* Divide it up, or find it divided: the shmem_startup_hook. */
 void
 dc_shmem_startup(void)
@@ -57,6 +75,7 @@ dc_shmem_startup(void)
 	char	   *stamps;
 	char	   *flights;
 	char	   *queue;
+	char	   *estimate;
 	char	   *store;
 	bool		found;
 
@@ -70,8 +89,10 @@ dc_shmem_startup(void)
 	workers = demands + CACHELINEALIGN(dc_demand_shmem_size());
 	runs = workers + CACHELINEALIGN(dc_pool_shmem_size());
 	queue = runs + CACHELINEALIGN(dc_run_shmem_size());
-	store = queue + CACHELINEALIGN(dc_refresh_queue_shmem_size());
-	Assert((Size) (store - place) + dc_store_shmem_min() <= total);
+	estimate = queue + CACHELINEALIGN(dc_refresh_queue_shmem_size());
+	store = estimate + CACHELINEALIGN(dc_estimate_shmem_size(total));
+	Assert((Size) (store - place) + store_of(total) == total);
+	Assert(dc_store_shmem_min() <= store_of(total));
 
 	if (!found)
 	{
@@ -83,7 +104,8 @@ dc_shmem_startup(void)
 		dc_pool_shmem_init(workers);
 		dc_run_shmem_init(runs);
 		dc_refresh_queue_shmem_init(queue);
-		dc_store_shmem_init(store, total - (store - place));
+		dc_estimate_shmem_init(estimate, total, store_of);
+		dc_store_shmem_init(store, store_of(total));
 	}
 	dc_stats_attach(place);
 	dc_changes_attach(changes);
@@ -93,6 +115,7 @@ dc_shmem_startup(void)
 	dc_pool_attach(workers);
 	dc_run_attach(runs);
 	dc_refresh_queue_attach(queue);
+	dc_estimate_attach(estimate);
 	dc_store_attach(store);
 	dc_preloaded = true;
 

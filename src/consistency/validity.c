@@ -32,6 +32,7 @@
 #include "consistency/validity.h"
 
 #include "consistency/stamp.h"
+#include "mix.h"
 
 #include "access/transam.h"
 #include "access/xact.h"
@@ -401,6 +402,24 @@ bool
 dc_proof_is_latest(const DcProof *proof)
 {
 	return sees_all(proof);
+}
+
+/*
+ * A digest of what a proof says that was seen, not of who has seen it: two proofs
+ * of the same answer have the same one, unless something has changed in between.
+ */
+uint32
+dc_proof_digest(const DcProof *proof)
+{
+	uint64		digest = 0;
+
+	for (int i = 0; i < proof->nviews; i++)
+	{
+		DcStampView view = dc_proof_view(proof, i);
+
+		digest = dc_mix64(digest ^ view.prefix) + (((uint64) view.stamp << 16) | view.later);
+	}
+	return (uint32) dc_mix64(digest);
 }
 
 /* Does the snapshot see every writer of a stamp?  False if uncertain. */

@@ -109,6 +109,7 @@ extern DcVerdict dc_proof_check(const DcProof *proof,
 								DcCulprit *culprit);
 extern bool dc_proof_holds_on(const DcProof *proof, uint32 stamp,
 							  const DcSnapshot *snapshot);
+extern uint32 dc_proof_digest(const DcProof *proof);
 extern bool dc_proof_is_latest(const DcProof *proof);
 extern bool dc_stamp_all_seen(uint32 stamp, const DcSnapshot *snapshot);
 

@@ -29,6 +29,7 @@
 #include "read/answer_stamps.h"
 #include "read/compute.h"
 #include "read/stale.h"
+#include "store/estimate.h"
 #include "store/flight.h"
 #include "store/store.h"
 
@@ -87,6 +88,8 @@ dc_fill_store(DcLookup *lookup, const char *payload, Size payload_len,
 	content.payload = payload;
 	content.payload_len = payload_len;
 	content.background = lookup->background;
+	content.missed = !lookup->background && !lookup->refresh;
+	content.digest = dc_proof_digest(proof) ^ murmurhash32((uint32) widget->version);
 	content.etag = lookup->answer->etag;
 	content.generated_at = computed->generated_at;
 	content.fresh_at = dc_stale_fresh_at(proof, computed);
@@ -202,7 +205,10 @@ compute_and_store(DcLookup *lookup)
 	else
 		dc_fill_compute(lookup, &computed);
 	if (!lookup->background)
+	{
 		dc_stats_add(lookup->widget->stats, DC_COUNT_MISSES, 1);
+		dc_estimate_miss();
+	}
 	refused = dc_fill_store(lookup, out->data + start, out->len - start, &computed);
 	if (refused != NULL)
 		lookup->reason = refused;

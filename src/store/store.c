@@ -28,6 +28,7 @@
 #include "store/store_internal.h"
 
 #include "stats.h"
+#include "store/estimate.h"
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -395,6 +396,7 @@ make_entry(const DcKey *key, const DcContent *content, DcRef *ref)
 	(Size) key->tenant_len + key->params_len;
 	Size		size = head + content->payload_len;
 
+	dc_estimate_fill(key, content, size);
 	if (!dc_limits_admit(key, &content->group, size))
 		return DC_PUT_TOO_LARGE;
 	*ref = allocate(head, size);
@@ -470,6 +472,7 @@ dc_store_remove(DcMatch match, void *arg)
 
 			if (match(entry, arg))
 			{
+				dc_estimate_removed(entry->hash);
 				(void) unlink_locked(partition, at, entry);
 				removed++;
 			}
@@ -500,21 +503,21 @@ dc_store_scan(DcVisit visit, void *arg)
 	}
 }
 
-/* How many entries there are, and how many bytes they take. */
-void
-dc_store_usage(uint64 *entries, Size *used)
+/* How many entries there are. */
+uint64
+dc_store_entries(void)
 {
-	*entries = 0;
-	*used = 0;
+	uint64		entries = 0;
+
 	for (int i = 0; i < DC_PARTITIONS; i++)
 	{
 		DcPartition *partition = &dc_store->partitions[i];
 
 		LWLockAcquire(&partition->lock, LW_SHARED);
-		*entries += partition->nentries;
-		*used += partition->used;
+		entries += partition->nentries;
 		LWLockRelease(&partition->lock);
 	}
+	return entries;
 }
 
 /* How often something has happened since the start. */

@@ -52,6 +52,8 @@ typedef struct DcContent
 	const char *payload;
 	Size		payload_len;
 	bool		background;		/* nobody has asked for it now */
+	bool		missed;			/* it was computed since it was not there */
+	uint32		digest;			/* of the proof: equal if nothing has changed */
 	uint64		etag;
 	TimestampTz generated_at;
 	TimestampTz fresh_at;		/* was right then or later; DT_NOBEGIN:
@@ -241,7 +243,7 @@ extern void dc_store_scan(DcVisit visit, void *arg);
 extern bool (*dc_store_is_current) (const DcSharedEntry *entry);
 
 extern Size dc_store_largest(void);
-extern void dc_store_usage(uint64 *entries, Size *used);
+extern uint64 dc_store_entries(void);
 extern uint64 dc_store_events(DcStoreEvent event);
 extern bool dc_store_last_evicted(TimestampTz *at, int64 *idle_us);
 
