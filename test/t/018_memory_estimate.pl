@@ -61,6 +61,23 @@ sub next_estimates
 	like($check, qr/dashcache.memory is too small .*with 32 MB it would be about \d+.*= '32MB'/, 'dashcache_check() says what more would give');
 	$node->sql('SELECT dashcache_reset_stats()');
 	is($node->sql('SELECT DISTINCT note FROM dashcache_memory_estimate'), 'not known yet', 'dashcache_reset_stats() begins anew');
+
+	# All in turn, more than fits: half of the reads could be hits, unless the data change.
+	foreach my $case ([ 'SELECT', '>', 0.4, 'more memory would help' ],
+		[ 'UPDATE item SET v = v + 1', '<', 0.02, 'what has changed while it was not there is a miss at any size' ])
+	{
+		my ($between, $operator, $gain, $name) = @$case;
+		my $read = 'SELECT count(*) FROM item, LATERAL dashcache_fetch(tenant) f';
+
+		$node->sql('UPDATE item SET v = v + 1');
+		$node->sql('SELECT dashcache_reset_stats()');
+		$node->sql($read);
+		$node->sql($between);
+		$node->sql($read);
+		cmp_ok($node->sql('SELECT max(gain) FROM dashcache_memory_estimate'), $operator, $gain, $name);
+	}
+	$node->sql('CREATE ROLE monitor IN ROLE pg_monitor');
+	is($node->sql('SET ROLE monitor; SELECT count(*) FROM dashcache_memory, dashcache_memory_estimate'), '6', 'pg_monitor may read both');
 	return;
 }
 
