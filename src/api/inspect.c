@@ -170,7 +170,7 @@ dashcache_entry_list(PG_FUNCTION_ARGS)
 		values[6] = TimestampTzGetDatum(dc_entry_last_used(entry));
 		nulls[6] = dc_entry_last_used(entry) == 0;
 		values[7] = Int64GetDatum(dc_entry_hits(entry));
-		values[8] = Int64GetDatum(entry->payload_len);
+		values[8] = Int64GetDatum(entry->answer_len);
 		values[9] = Int64GetDatum(collected->size);
 		values[10] = Float8GetDatum(entry->compute_us / 1000.0);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

@@ -29,6 +29,7 @@
 #include "read/answer_stamps.h"
 #include "read/compute.h"
 #include "read/stale.h"
+#include "store/compress.h"
 #include "store/flight.h"
 #include "store/store.h"
 
@@ -65,8 +66,13 @@ dc_fill_store(DcLookup *lookup, const char *payload, Size payload_len,
 
 	content.proof = proof;
 	content.proof_len = DC_PROOF_SIZE(proof);
-	content.payload = payload;
-	content.payload_len = payload_len;
+	content.answer_len = payload_len;
+	content.payload = dc_compress(payload, payload_len, &content.payload_len);
+	if (content.payload == NULL)
+	{
+		content.payload = payload;
+		content.payload_len = payload_len;
+	}
 	content.background = lookup->background;
 	content.etag = lookup->answer->etag;
 	content.generated_at = computed->generated_at;

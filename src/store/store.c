@@ -300,7 +300,7 @@ count_gauges(const DcSharedEntry *entry, int sign)
 	DcSharedStats *stats = dc_stats_get(entry->database, entry->widget);
 
 	dc_stats_add(stats, DC_COUNT_ENTRIES, sign);
-	dc_stats_add(stats, DC_COUNT_BYTES, sign * (int64) entry->payload_len);
+	dc_stats_add(stats, DC_COUNT_BYTES, sign * (int64) entry->answer_len);
 }
 
 static void
@@ -457,6 +457,7 @@ fill_entry(DcSharedEntry *entry, const DcKey *key, const DcContent *content)
 	entry->params_len = key->params_len;
 	entry->proof_len = content->proof_len;
 	entry->payload_len = content->payload_len;
+	entry->answer_len = content->answer_len;
 	entry->etag = content->etag;
 	entry->generated_at = content->generated_at;
 	entry->fresh_ms = fresh_ms(content);

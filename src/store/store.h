@@ -41,8 +41,9 @@ typedef struct DcContent
 {
 	const void *proof;
 	uint16		proof_len;
-	const char *payload;
+	const char *payload;		/* or what dc_compress() has made of it */
 	Size		payload_len;
+	Size		answer_len;		/* before it was compressed, if it was */
 	bool		background;		/* nobody has asked for it now */
 	uint64		etag;
 	TimestampTz generated_at;
@@ -91,6 +92,7 @@ typedef struct DcSharedEntry
 	uint32		tenant_len;
 	uint32		params_len;
 	uint32		payload_len;
+	uint32		answer_len;		/* larger, if the payload is compressed */
 	DcRef		next;			/* in the hash chain */
 	DcLinks		links[DC_CHAINS];
 	uint32		fresh_ms;		/* so long before generated_at; the most:
@@ -109,7 +111,7 @@ typedef struct DcSharedEntry
 	char		data[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
 } DcSharedEntry;
 
-StaticAssertDecl(offsetof(DcSharedEntry, data) == 120, "an entry is small");
+StaticAssertDecl(offsetof(DcSharedEntry, data) == 128, "an entry is small");
 
 /* Marks of an entry. */
 #define DC_MARK_VISITED 1		/* used since eviction last passed by */
