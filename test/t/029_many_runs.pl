@@ -55,10 +55,6 @@ like($error, qr/too many warming runs\nDETAIL:  There can be 32/, 'who asks for 
 #
 $node->sql(q{SELECT dashcache_schedule('1 second', 'board1') FROM generate_series(1, 5)});
 my $written = q{SELECT string_agg(ctid::text, ' ' ORDER BY id), (SELECT last_value FROM dashcache.run_id) FROM dashcache.job};
-my $looked = q{SELECT bool_and(next_run < now() - interval '2 s') FROM dashcache.job};
-# somebody has to look, and the only worker is held up
-$node->sql('ALTER SYSTEM SET dashcache.workers = 2; SELECT pg_reload_conf()') if 0;
-$node->sql('SELECT dashcache.start_due(now())');
 my $before = $node->sql($written);
 $node->sql("SELECT dashcache.start_due(now() + interval '1 hour')") foreach 1 .. 3;
 is($node->sql($written), $before, 'jobs that wait for room are not written to, and use up no numbers');
@@ -96,11 +92,11 @@ pass('and what is in use of them is written down');
 # So it is with jobs.
 my $bad = $node->sql(q{SELECT dashcache_schedule('1 second', 'board1')});
 my $good = $node->sql(q{SELECT dashcache_schedule('1 second', 'board2')});
-$node->sql("UPDATE dashcache.job SET every = '-1 second' WHERE id = $bad");
+$node->sql("UPDATE dashcache.job SET every = '250000 years' WHERE id = $bad");
 $node->wait_for("SELECT count(*) >= 2 FROM dashcache_runs WHERE job = $good AND finished_at IS NOT NULL");
 pass('a job that fails does not keep others from running');
-like($node->sql("SELECT last_status, last_error FROM dashcache_jobs JOIN dashcache_runs USING (job) WHERE job = $bad LIMIT 1"),
-	qr/^failed\|.*interval/, 'and tells why');
+$node->wait_for("SELECT last_status = 'failed' FROM dashcache_jobs WHERE job = $bad");
+is($node->sql("SELECT last_error FROM dashcache_runs WHERE job = $bad LIMIT 1"), 'timestamp out of range', 'and tells why');
 is($node->sql("SELECT next_run > now() + interval '30 s' FROM dashcache.job WHERE id = $bad"), 't', 'and is tried again later on');
 $node->sql('SELECT dashcache_unschedule(job) FROM dashcache_jobs');
 $node->sql("SELECT dashcache_configure('board' || i, warm_on_start => false, warm_on_change => false) FROM generate_series(8, 40) i");
@@ -109,13 +105,13 @@ $node->wait_for('SELECT count(*) = 0 FROM dashcache_progress');
 #
 # The extension goes, and its runs with it.
 #
+$gate = $node->session;
 fill_runs(5);
 my $session = $node->session;
 $session->query('SET client_min_messages = error; BEGIN; SAVEPOINT s; DROP EXTENSION dashcache CASCADE; ROLLBACK TO s; COMMIT');
 is($node->sql('SELECT count(*) FROM dashcache_progress'), '5', 'taken back, they are still there');
 $session->query('BEGIN; DROP EXTENSION dashcache CASCADE; ROLLBACK');
 is($node->sql('SELECT count(*) FROM dashcache_progress'), '5', 'and so they are when all is taken back');
-$session->query('DROP OWNED BY pg_monitor') if 0;
 $session->query('DROP EXTENSION dashcache CASCADE');
 $gate->query('COMMIT');
 $node->sql($setup);
@@ -123,7 +119,7 @@ is($node->sql('SELECT count(*) FROM dashcache_progress'), '0', 'dropped, they ar
 is($node->sql(q{SELECT dashcache_warm('board1')}), '1', 'numbers begin anew');
 is($node->sql('SELECT run, dashboard, planned, warmed, failed, last_error FROM dashcache_runs'), '1|board1|20|20|0|', 'and are those of the new runs alone');
 
-# In one transaction with its successor, and prepared.
+# In one transaction with its successor.
 fill_runs(3);
 $session->query("BEGIN; DROP EXTENSION dashcache CASCADE; $setup COMMIT");
 $gate->query('COMMIT');
