@@ -711,7 +711,7 @@ FROM dashcache.runs_now() n
 WHERE NOT EXISTS (SELECT FROM dashcache.run r WHERE r.id = n.run)
 ORDER BY run DESC;
 COMMENT ON VIEW @extschema@.dashcache_runs IS 'the latest 1000 runs, the last one of each job, and those that have not ended';
-COMMENT ON COLUMN @extschema@.dashcache_runs.dashboard IS 'null: all that the role owns who asked for it';
+COMMENT ON COLUMN @extschema@.dashcache_runs.dashboard IS 'null: all that the role owns who asked for it; after a start, all that are warmed then';
 COMMENT ON COLUMN @extschema@.dashcache_runs.planned IS 'entries that were looked at';
 COMMENT ON COLUMN @extschema@.dashcache_runs.already_current IS 'of these, so many needed nothing';
 

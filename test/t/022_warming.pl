@@ -322,8 +322,9 @@ is($node->sql("SELECT planned, warmed, failed, last_error FROM dashcache_runs WH
 $node->sql(q{CREATE ROLE stranger LOGIN; SELECT dashcache_grant('default', 'stranger')});
 my $stranger = $node->session(user => 'stranger');
 like($stranger->error(q{SELECT dashcache_warm('default')}), qr/must be owner|permission denied/, 'only the owner may warm a dashboard');
-$stranger->query('SELECT dashcache_warm()');
-is(last_run('planned'), '0', 'and all of a stranger\'s are none');
+like($stranger->error('SELECT dashcache_warm()'), qr/must be owner of a dashboard/, 'and who owns none has nothing to warm');
+like($stranger->error(q{SELECT dashcache_schedule('1 second')}), qr/must be owner of a dashboard/, 'nor to schedule');
+like($stranger->error(q{SELECT dashcache_schedule('1 second', 'default')}), qr/must be owner of dashboard "default"/, 'nor may he schedule another\'s');
 
 
 #
