@@ -640,7 +640,7 @@ SELECT x.extversion AS version, s.preloaded, s.enabled, s.in_recovery,
 		WHEN s.in_recovery THEN 'this server is a standby'
 		WHEN s.waits_for_prepared THEN
 			'transactions that were prepared before the start: '
-			|| COALESCE((SELECT pg_catalog.string_agg(p.gid, ', ') FROM pg_catalog.pg_prepared_xacts p), 'ended, but not for this snapshot')
+			|| COALESCE((SELECT pg_catalog.string_agg(p.gid, ', ') FROM pg_catalog.pg_prepared_xacts p), 'they have ended, and who may have missed what they changed has not')
 	END AS caching_paused_by
 FROM dashcache.status() s
 CROSS JOIN pg_catalog.pg_extension x

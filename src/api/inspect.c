@@ -258,7 +258,7 @@ dashcache_status_row(PG_FUNCTION_ARGS)
 			DcSnapshot	snapshot;
 
 			dc_snapshot_init(&snapshot, GetActiveSnapshot());
-			values[7] = BoolGetDatum(snapshot.xmin < dc_xid_floor());
+			values[7] = BoolGetDatum(!dc_xid_settled(snapshot.xmin));
 		}
 	}
 	else

@@ -233,7 +233,7 @@ bool
 dc_proof_make(DcProof *proof, const DcSnapshot *snapshot,
 			  const uint32 *stamps, int nstamps)
 {
-	if (snapshot->xmin < dc_xid_floor())
+	if (!dc_xid_settled(snapshot->xmin))
 		return false;
 
 	proof->snapshot_xmax = snapshot->xmax;
@@ -260,7 +260,7 @@ dc_proof_holds(const DcProof *proof, const DcSnapshot *snapshot)
 	if (snapshot->xmax <= proof->snapshot_xmax &&
 		snapshot->xmin <= proof->newest)
 		return false;
-	if (snapshot->xmin < dc_xid_floor())
+	if (!dc_xid_settled(snapshot->xmin))
 		return false;
 	for (int i = 0; i < proof->nviews; i++)
 	{
@@ -284,7 +284,7 @@ dc_proof_check(const DcProof *proof, const DcSnapshot *snapshot,
 
 	if (dc_proof_holds(proof, snapshot))
 		return DC_VALID;
-	if (snapshot->xmin < dc_xid_floor())
+	if (!dc_xid_settled(snapshot->xmin))
 		return DC_UNCERTAIN;
 
 	for (int i = 0; i < proof->nviews; i++)
