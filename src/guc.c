@@ -35,6 +35,9 @@ int			dc_log_min_duration_ms = -1;
 /* dashcache.workers: the most that run at a time, over all databases */
 int			dc_workers = 2;
 
+/* dashcache.persist: keep entries over a clean restart? */
+bool		dc_persist = true;
+
 /*
  * Define the settings.  "preload": the library is being loaded by
  * shared_preload_libraries.
@@ -106,6 +109,15 @@ dc_guc_define(bool preload)
 							PGC_SIGHUP,
 							0,
 							NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("dashcache.persist",
+							 "Keeps entries over a clean restart of the server.",
+							 "They are written to a file at the shutdown, and read at the next start if nothing has happened to the data meanwhile.",
+							 &dc_persist,
+							 true,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("dashcache");
 }

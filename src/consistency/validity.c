@@ -350,6 +350,22 @@ dc_proof_is_latest(const DcProof *proof)
 	return true;
 }
 
+/*
+ * The proof of an answer that was right when the server started, and "next_xid"
+ * was next: of all that have announced themselves since it has seen none.
+ * "proof" has room for it.
+ */
+void
+dc_proof_from_start(DcProof *proof, uint64 next_xid, const uint32 *stamps, int nstamps)
+{
+	memset(proof, 0, DC_PROOF_SIZE(nstamps));
+	proof->snapshot_xmax = next_xid;
+	proof->newest = next_xid - 1;
+	proof->nviews = nstamps;
+	for (int i = 0; i < nstamps; i++)
+		proof->views[i].stamp = stamps[i];
+}
+
 /* Does the snapshot see every writer of a stamp?  False if uncertain. */
 bool
 dc_stamp_all_seen(uint32 stamp, const DcSnapshot *snapshot)

@@ -75,6 +75,8 @@ extern DcVerdict dc_proof_check(const DcProof *proof,
 extern bool dc_proof_holds_on(const DcProof *proof, uint32 stamp,
 							  const DcSnapshot *snapshot);
 extern bool dc_proof_is_latest(const DcProof *proof);
+extern void dc_proof_from_start(DcProof *proof, uint64 next_xid,
+								const uint32 *stamps, int nstamps);
 extern bool dc_stamp_all_seen(uint32 stamp, const DcSnapshot *snapshot);
 
 #endif							/* DASHCACHE_VALIDITY_H */

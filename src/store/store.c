@@ -382,32 +382,22 @@ allocate(Size size)
 	}
 }
 
-/*
- * Store an answer.  An entry with the same key gives way, unless it is of a
- * higher order.  "permit" is asked last, with the partition locked, so that
- * what makes it say no and then removes entries leaves none behind.
- */
-DcPutResult
-dc_store_put(const DcKey *key, const DcContent *content,
-			 DcPermit permit, void *arg)
+/* Allocate an entry and fill it in.  The result is DC_PUT_STORED if that worked. */
+static DcPutResult
+make_entry(const DcKey *key, const DcContent *content, dsa_pointer *pointer)
 {
-	DcPartition *partition = dc_partition_of(key->hash);
 	Size		size = offsetof(DcSharedEntry, data) +
 	MAXALIGN(content->proof_len) + MAXALIGN(key->tenant_len) +
 	key->params_len + content->payload_len;
 	DcSharedEntry *entry;
-	DcSharedEntry *old;
-	dsa_pointer pointer;
-	dsa_pointer old_pointer;
-	DcPutResult result = DC_PUT_STORED;
 
 	if (size > dc_store_largest())
 		return DC_PUT_TOO_LARGE;
-	pointer = allocate(size);
-	if (!DsaPointerIsValid(pointer))
+	*pointer = allocate(size);
+	if (!DsaPointerIsValid(*pointer))
 		return DC_PUT_NO_MEMORY;
 
-	entry = dc_entry_at(pointer);
+	entry = dc_entry_at(*pointer);
 	memset(entry, 0, offsetof(DcSharedEntry, data));
 	entry->database = key->database;
 	entry->widget = key->widget;
@@ -436,6 +426,28 @@ dc_store_put(const DcKey *key, const DcContent *content,
 	memcpy(DC_ENTRY_TENANT(entry), key->tenant, key->tenant_len);
 	memcpy(DC_ENTRY_PARAMS(entry), key->params, key->params_len);
 	memcpy(DC_ENTRY_PAYLOAD(entry), content->payload, content->payload_len);
+	return DC_PUT_STORED;
+}
+
+/*
+ * Store an answer.  An entry with the same key gives way, unless it is of a
+ * higher order.  "permit" is asked last, with the partition locked, so that
+ * what makes it say no and then removes entries leaves none behind.
+ */
+DcPutResult
+dc_store_put(const DcKey *key, const DcContent *content,
+			 DcPermit permit, void *arg)
+{
+	DcPartition *partition = dc_partition_of(key->hash);
+	DcSharedEntry *entry;
+	DcSharedEntry *old;
+	dsa_pointer pointer;
+	dsa_pointer old_pointer;
+	DcPutResult result = make_entry(key, content, &pointer);
+
+	if (result != DC_PUT_STORED)
+		return result;
+	entry = dc_entry_at(pointer);
 
 	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
 	old = find_locked(key, &old_pointer);
@@ -461,6 +473,42 @@ dc_store_put(const DcKey *key, const DcContent *content,
 		}
 		link_locked(partition, pointer, entry);
 	}
+	LWLockRelease(&partition->lock);
+
+	if (result != DC_PUT_STORED)
+		dsa_free(dc_store_area(), pointer);
+	return result;
+}
+
+/*
+ * Store an answer again that was given out by dc_store_export(), with its usage.
+ * If there is an entry with the same key, that stays.  "permit": as above.
+ */
+DcPutResult
+dc_store_restore(const DcKey *key, const DcContent *content,
+				 const DcUsage *usage, DcPermit permit, void *arg)
+{
+	DcPartition *partition = dc_partition_of(key->hash);
+	DcSharedEntry *entry;
+	dsa_pointer pointer;
+	dsa_pointer old_pointer;
+	DcPutResult result = make_entry(key, content, &pointer);
+
+	if (result != DC_PUT_STORED)
+		return result;
+	entry = dc_entry_at(pointer);
+	pg_atomic_write_u64(&entry->hits, usage->hits);
+	pg_atomic_write_u64(&entry->last_used_at, (uint64) usage->last_used_at);
+	pg_atomic_write_u32(&entry->visited, usage->visited);
+	entry->unused_refreshes = usage->unused_refreshes;
+
+	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
+	if (find_locked(key, &old_pointer) != NULL)
+		result = DC_PUT_SUPERSEDED;
+	else if (!permit(arg))
+		result = DC_PUT_NOT_PERMITTED;
+	else
+		link_locked(partition, pointer, entry);
 	LWLockRelease(&partition->lock);
 
 	if (result != DC_PUT_STORED)
@@ -518,6 +566,65 @@ dc_store_scan(DcVisit visit, void *arg)
 		}
 		LWLockRelease(&partition->lock);
 	}
+}
+
+typedef struct Exporter
+{
+	DcExport	export;
+	void	   *arg;
+} Exporter;
+
+static void
+export_entry(const DcSharedEntry *entry, void *arg)
+{
+	Exporter   *exporter = arg;
+	DcSharedEntry *e = unconstify(DcSharedEntry *, entry);
+	DcKey		key = {
+		.database = e->database,
+		.widget = e->widget,
+		.version = e->version,
+		.hash = e->hash,
+		.tenant_hash = e->tenant_hash,
+		.tenant_len = e->tenant_len,
+		.params_len = e->params_len,
+		.tenant = DC_ENTRY_TENANT(e),
+		.params = DC_ENTRY_PARAMS(e)
+	};
+	DcContent	content = {
+		.proof = DC_ENTRY_PROOF(e),
+		.proof_len = e->proof_len,
+		.payload = DC_ENTRY_PAYLOAD(e),
+		.payload_len = e->payload_len,
+		.order = e->order,
+		.etag = e->etag,
+		.generated_at = e->generated_at,
+		.fresh_at = e->fresh_at,
+		.valid_from = e->valid_from,
+		.expires_at = e->expires_at,
+		.refresh_at = e->refresh_at,
+		.compute_us = e->compute_us
+	};
+	DcUsage		usage = {
+		.hits = pg_atomic_read_u64(&e->hits),
+		.last_used_at = (TimestampTz) pg_atomic_read_u64(&e->last_used_at),
+		.visited = pg_atomic_read_u32(&e->visited),
+		.unused_refreshes = e->unused_refreshes
+	};
+
+	exporter->export(&key, &content, &usage, exporter->arg);
+}
+
+/*
+ * Give out all that is worth keeping of the entries, the oldest of each partition
+ * first, so that dc_store_restore() finds them in the same order.  What the
+ * pointers point to is the entry, whose partition is locked for reading.
+ */
+void
+dc_store_export(DcExport export, void *arg)
+{
+	Exporter	exporter = {export, arg};
+
+	dc_store_scan(export_entry, &exporter);
 }
 
 /* How many entries there are, and how many bytes they take. */

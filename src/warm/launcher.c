@@ -27,6 +27,7 @@
 
 #include "demand.h"
 #include "guc.h"
+#include "persist/restore.h"
 #include "store/refresh_queue.h"
 #include "warm/pool.h"
 #include "warm/run.h"
@@ -425,6 +426,10 @@ dashcache_launcher_main(Datum arg)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
+
+	/* what there was before the start, before anything is warmed */
+	dc_restore();
+
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	before_shmem_exit(gone, (Datum) 0);
