@@ -208,7 +208,7 @@ dc_stats_since(void)
 	return (TimestampTz) pg_atomic_read_u64(&table->since);
 }
 
-/* Visit the counters of all widgets; for when nobody counts. */
+/* Visit the counters of all widgets.  One that is counted now is a little off. */
 void
 dc_stats_scan(DcStatsVisit visit, void *arg)
 {

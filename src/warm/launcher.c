@@ -31,6 +31,7 @@
 #include "store/refresh_queue.h"
 #include "warm/pool.h"
 #include "warm/run.h"
+#include "warm/sweep.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -173,6 +174,8 @@ static void
 list_databases(void)
 {
 	MemoryContext context = CurrentMemoryContext;
+	List	   *occupied = dc_sweep_databases();
+	List	   *existing = NIL;
 	List	   *found = NIL;
 	Relation	relation;
 	TableScanDesc scan;
@@ -187,6 +190,7 @@ list_databases(void)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 
+		existing = lappend_oid(existing, database->oid);
 		if (database->datallowconn && !database->datistemplate)
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
@@ -197,6 +201,7 @@ list_databases(void)
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
+	dc_sweep_gone(occupied, existing);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
 
@@ -218,6 +223,7 @@ list_databases(void)
 			note_end(lfirst_oid(lc), true);
 		}
 	}
+	list_free(occupied);
 	list_free(known);
 	known = found;
 }

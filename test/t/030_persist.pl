@@ -202,6 +202,29 @@ restart();
 like(answer(4), qr/^\d+\|cache\|t$/, 'of the latest definition: served');
 
 #
+# What nobody can ask for does not come back for ever
+#
+$node->sql("CREATE DATABASE $_") foreach 'gone', 'without';
+foreach my $database ('gone', 'without')
+{
+	$node->sql(q{
+		CREATE EXTENSION dashcache;
+		CREATE TABLE item (tenant int, v int);
+		SET client_min_messages = warning;
+		SELECT dashcache_define('sum', 'SELECT sum(v) FROM item WHERE tenant = $1', ttl => NULL);
+		SELECT dashcache_get(1), dashcache_get(2)}, $database);
+}
+my $others = $node->sql('SELECT entries FROM dashcache_status') - 4;
+$node->sql('DROP DATABASE gone');
+$node->wait_for("SELECT entries = $others + 2 FROM dashcache_status");
+pass('entries of a dropped database go');
+$node->sql('DROP EXTENSION dashcache', 'without');
+restart();
+$node->wait_for("SELECT entries = $others FROM dashcache_status");
+pass('entries of a dropped extension go after the next start');
+$node->sql('DROP DATABASE without');
+
+#
 # Warming at the start finds what is current
 #
 $node->sql(q{SELECT dashcache_configure(tenants => 'SELECT generate_series(1, 8)', warm_on_start => true)});
