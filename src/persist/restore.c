@@ -41,6 +41,7 @@
 #include "portability/instr_time.h"
 #include "storage/condition_variable.h"
 #include "storage/fd.h"
+#include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -85,11 +86,6 @@ dc_restore_attach(void *place)
 	shared = place;
 }
 
-/*-------------------------------------------------------------------------
- * The postmaster
- *-------------------------------------------------------------------------
- */
-
 static void
 ignore_file(const char *why)
 {
@@ -100,84 +96,6 @@ ignore_file(const char *why)
 		ereport(LOG,
 				(errcode_for_file_access(),
 				 errmsg("could not remove file \"%s\": %m", DC_SAVED_PATH)));
-}
-
-/*
- * Read all but the entries; the reason why the file must not be used, or NULL.
- */
-static const char *
-read_head(FILE *from, bool clean, const DcSavedOrigin *now)
-{
-	DcSavedHeader *header = &shared->header;
-	DcSavedFile file;
-	DcSavedStats stats;
-	const char *problem;
-
-	if (!dc_persist)
-		return "dashcache.persist is off.";
-	problem = dc_saved_begin_reading(&file, from, header);
-	if (problem == NULL)
-		problem = dc_saved_check_stats(&file, header);
-	if (problem != NULL)
-		return problem;
-	problem = dc_origin_recovery_requested();
-	if (problem != NULL)
-		return psprintf("There is a file \"%s\", so the server recovers.", problem);
-	if (!clean)
-		return "The server was not shut down cleanly.";
-	problem = dc_origin_differs(&header->origin, now);
-	if (problem != NULL)
-		return problem;
-
-	for (uint64 i = 0; i < header->nstats && dc_saved_get_stats(&file, &stats); i++)
-		dc_stats_restore(stats.database, stats.widget, stats.counters);
-	dc_stats_set_since(header->stats_since);
-	return NULL;
-}
-
-/*
- * At the start, in the postmaster: find out whether there are entries to be
- * restored, and have them saved when the server ends.
- */
-void
-dc_restore_prepare(void)
-{
-	static bool first = true;
-	DcSavedOrigin now;
-	bool		clean;
-	FILE	   *from;
-	const char *problem;
-
-	/*
-	 * A single-user session neither reads nor writes entries.  Its shutdown
-	 * checkpoint makes those that are saved unusable.
-	 */
-	if (IsUnderPostmaster || !IsPostmasterEnvironment)
-		return;
-
-	clean = dc_origin_now(&now, &shared->next_xid);
-	dc_save_at_shutdown(now.checkpoint);
-
-	from = AllocateFile(DC_SAVED_PATH, PG_BINARY_R);
-	if (from == NULL)
-	{
-		if (errno != ENOENT)
-			ereport(LOG,
-					(errcode_for_file_access(),
-					 errmsg("dashcache could not read its entries: could not open file \"%s\": %m",
-							DC_SAVED_PATH)));
-	}
-	else
-	{
-		problem = first ? read_head(from, clean, &now) :
-			"The server has begun anew after a crash.";
-		FreeFile(from);
-		if (problem != NULL)
-			ignore_file(problem);
-		else
-			pg_atomic_write_u32(&shared->state, PENDING);
-	}
-	first = false;
 }
 
 /*-------------------------------------------------------------------------
@@ -321,4 +239,106 @@ dc_restore_result(uint64 *restored)
 {
 	*restored = pg_atomic_read_u64(&shared->restored);
 	return pg_atomic_read_u32(&shared->state) == DONE;
+}
+
+/*-------------------------------------------------------------------------
+ * The postmaster
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Read all but the entries; the reason why the file must not be used, or NULL.
+ */
+static const char *
+read_head(FILE *from, bool clean, const DcSavedOrigin *now)
+{
+	DcSavedHeader *header = &shared->header;
+	DcSavedFile file;
+	DcSavedStats stats;
+	const char *problem;
+
+	if (!dc_persist)
+		return "dashcache.persist is off.";
+	problem = dc_saved_begin_reading(&file, from, header);
+	if (problem == NULL)
+		problem = dc_saved_check_stats(&file, header);
+	if (problem != NULL)
+		return problem;
+	problem = dc_origin_recovery_requested();
+	if (problem != NULL)
+		return psprintf("There is a file \"%s\", so the server recovers.", problem);
+	if (!clean)
+		return "The server was not shut down cleanly.";
+	problem = dc_origin_differs(&header->origin, now);
+	if (problem != NULL)
+		return problem;
+
+	for (uint64 i = 0; i < header->nstats && dc_saved_get_stats(&file, &stats); i++)
+		dc_stats_restore(stats.database, stats.widget, stats.counters);
+	dc_stats_set_since(header->stats_since);
+	return NULL;
+}
+
+/*
+ * The postmaster's on_shmem_exit callback, before that of save.c: if nobody could
+ * read the entries (there was no slot for the launcher), they are not lost.
+ */
+static void
+load_late(int code, Datum arg)
+{
+	DcSavedOrigin now;
+	uint64		next_xid;
+
+	if (code == 0 && pg_atomic_read_u32(&shared->state) == PENDING &&
+		dc_origin_now(&now, &next_xid) &&
+		now.checkpoint != shared->header.origin.checkpoint)
+		load();
+}
+
+/*
+ * At the start, in the postmaster: find out whether there are entries to be
+ * restored, and have them saved when the server ends.
+ */
+void
+dc_restore_prepare(void)
+{
+	static bool first = true;
+	DcSavedOrigin now;
+	bool		clean;
+	FILE	   *from;
+	const char *problem;
+
+	/*
+	 * A single-user session neither reads nor writes entries.  Its shutdown
+	 * checkpoint makes those that are saved unusable.
+	 */
+	if (IsUnderPostmaster || !IsPostmasterEnvironment)
+		return;
+
+	clean = dc_origin_now(&now, &shared->next_xid);
+	dc_save_at_shutdown(now.checkpoint);
+
+	from = AllocateFile(DC_SAVED_PATH, PG_BINARY_R);
+	if (from == NULL)
+	{
+		if (errno != ENOENT)
+			ereport(LOG,
+					(errcode_for_file_access(),
+					 errmsg("dashcache could not read its entries: could not open file \"%s\": %m",
+							DC_SAVED_PATH)));
+	}
+	else
+	{
+		problem = first ? read_head(from, clean, &now) :
+			"The server has begun anew after a crash.";
+		FreeFile(from);
+		if (problem != NULL)
+			ignore_file(problem);
+		else
+		{
+			pg_atomic_write_u32(&shared->state, PENDING);
+			on_shmem_exit(load_late, (Datum) 0);
+		}
+	}
+	first = false;
 }

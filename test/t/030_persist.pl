@@ -159,6 +159,14 @@ $node->stop('fast');
 start();
 is(restored(), '14', 'a stop at once after the start waits for what is being read');
 
+# without a slot for who would read them
+$node->append_conf('postgresql.conf', 'max_worker_processes = 0');
+$node->restart;
+is(restored(), '', 'without any worker, nothing is restored');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 32');
+restart();
+is(restored(), '14', 'but saved again');
+
 #
 # Memory of another size
 #
