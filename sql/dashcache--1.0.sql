@@ -566,11 +566,17 @@ COMMENT ON FUNCTION dashcache.counters(int) IS 'the counters of a widget, for da
 CREATE FUNCTION dashcache.status(
 	OUT preloaded boolean, OUT enabled boolean, OUT in_recovery boolean,
 	OUT memory_total bigint, OUT memory_used bigint, OUT entries bigint,
-	OUT stats_since timestamptz, OUT waits_for_prepared boolean)
+	OUT stats_since timestamptz, OUT waits_for_prepared boolean, OUT restored bigint)
 RETURNS record
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dashcache_status_row';
 COMMENT ON FUNCTION dashcache.status() IS 'the state of the cache, for dashcache_status';
+
+CREATE FUNCTION dashcache.check_saved(file bytea)
+RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'dashcache_check_saved';
+COMMENT ON FUNCTION dashcache.check_saved(bytea) IS 'what is wrong with the content of a file of saved entries; null: nothing';
 
 CREATE FUNCTION dashcache.changes(
 	OUT at timestamptz, OUT source oid, OUT tenant text, OUT operation text,
@@ -640,14 +646,16 @@ SELECT x.extversion AS version, s.preloaded, s.enabled, s.in_recovery,
 		WHEN s.in_recovery THEN 'this server is a standby'
 		WHEN s.waits_for_prepared THEN
 			'transactions that were prepared before the start: '
-			|| COALESCE((SELECT pg_catalog.string_agg(p.gid, ', ') FROM pg_catalog.pg_prepared_xacts p), 'ended, but not for this snapshot')
-	END AS caching_paused_by
+			|| COALESCE((SELECT pg_catalog.string_agg(p.gid, ', ') FROM pg_catalog.pg_prepared_xacts p), 'they have ended, and who may have missed what they changed has not')
+	END AS caching_paused_by,
+	s.restored
 FROM dashcache.status() s
 CROSS JOIN pg_catalog.pg_extension x
 WHERE x.extname = 'dashcache';
 COMMENT ON VIEW @extschema@.dashcache_status IS 'the state of the cache, one row';
 COMMENT ON COLUMN @extschema@.dashcache_status.memory_total IS 'bytes reserved, dashcache.memory';
 COMMENT ON COLUMN @extschema@.dashcache_status.caching_paused_by IS 'why nothing is served from the cache now; null: it is';
+COMMENT ON COLUMN @extschema@.dashcache_status.restored IS 'entries from before the start; null: they are being read';
 
 CREATE VIEW @extschema@.dashcache_sources AS
 SELECT w.dashboard, w.name AS widget, s.source::regclass AS source,
@@ -917,7 +925,7 @@ REVOKE ALL ON FUNCTION @extschema@.dashcache_reset_stats(), @extschema@.dashcach
 REVOKE ALL ON FUNCTION dashcache.setwise(text, text), dashcache.warm_set(text, text, text[], jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes(),
 	dashcache.runs_now(), dashcache.workers(), dashcache.lost_cron_jobs(), dashcache.note_visits(text, timestamptz),
-	dashcache.start_due(timestamptz) FROM PUBLIC;
+	dashcache.start_due(timestamptz), dashcache.check_saved(bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes(),
 	dashcache.runs_now(), dashcache.workers() TO pg_monitor;
 GRANT SELECT ON

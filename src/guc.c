@@ -51,6 +51,9 @@ static const struct config_enum_entry compressions[] = {
 	{NULL, 0, false}
 };
 
+/* dashcache.persist: keep entries over a clean restart? */
+bool		dc_persist = true;
+
 /*
  * Define the settings.  "preload": the library is being loaded by
  * shared_preload_libraries.
@@ -130,6 +133,15 @@ dc_guc_define(bool preload)
 							 DC_COMPRESSION_DEFAULT,
 							 compressions,
 							 PGC_SUSET,
+							 0,
+							 NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("dashcache.persist",
+							 "Keeps entries over a clean restart of the server.",
+							 "They are written to a file at the shutdown, and read at the next start if nothing has happened to the data meanwhile.",
+							 &dc_persist,
+							 true,
+							 PGC_SIGHUP,
 							 0,
 							 NULL, NULL, NULL);
 

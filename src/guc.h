@@ -16,6 +16,7 @@ extern double dc_refresh_ahead;
 extern int	dc_wait_timeout_ms;
 extern int	dc_log_min_duration_ms;
 extern int	dc_workers;
+extern bool dc_persist;
 extern int	dc_compression;
 
 /* dashcache.compression */

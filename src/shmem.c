@@ -5,7 +5,7 @@
  *
  * One piece of exactly dashcache.memory bytes is reserved at start, divided
  * among the counters, the journal, the stamps, the flights, what the workers
- * share, and the store, in this order.  The store gets what is left.
+ * share, what is known of saved entries, and the store, in this order.  The store gets what is left.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,6 +17,7 @@
 #include "consistency/stamp.h"
 #include "demand.h"
 #include "guc.h"
+#include "persist/restore.h"
 #include "preload.h"
 #include "stats.h"
 #include "store/flight.h"
@@ -57,6 +58,7 @@ dc_shmem_startup(void)
 	char	   *stamps;
 	char	   *flights;
 	char	   *queue;
+	char	   *restore;
 	char	   *store;
 	bool		found;
 
@@ -70,7 +72,8 @@ dc_shmem_startup(void)
 	workers = demands + CACHELINEALIGN(dc_demand_shmem_size());
 	runs = workers + CACHELINEALIGN(dc_pool_shmem_size());
 	queue = runs + CACHELINEALIGN(dc_run_shmem_size());
-	store = queue + CACHELINEALIGN(dc_refresh_queue_shmem_size());
+	restore = queue + CACHELINEALIGN(dc_refresh_queue_shmem_size());
+	store = restore + CACHELINEALIGN(dc_restore_shmem_size());
 	Assert((Size) (store - place) + dc_store_shmem_min() <= total);
 
 	if (!found)
@@ -83,6 +86,7 @@ dc_shmem_startup(void)
 		dc_pool_shmem_init(workers);
 		dc_run_shmem_init(runs);
 		dc_refresh_queue_shmem_init(queue);
+		dc_restore_shmem_init(restore);
 		dc_store_shmem_init(store, total - (store - place));
 	}
 	dc_stats_attach(place);
@@ -94,7 +98,10 @@ dc_shmem_startup(void)
 	dc_run_attach(runs);
 	dc_refresh_queue_attach(queue);
 	dc_store_attach(store);
+	dc_restore_attach(restore);
 	dc_preloaded = true;
+	if (!found)
+		dc_restore_prepare();
 
 	LWLockRelease(AddinShmemInitLock);
 }

@@ -228,16 +228,15 @@ again:
 static void
 pack_view(uint16 *w, int words, const DcStampView *view)
 {
-	Assert(view->stamp >> 24 == 0);
 	w[0] = (uint16) view->stamp;
-	w[1] = (uint16) (view->stamp >> 16 | (view->prefix & 0xFF) << 8);
-	w[2] = (uint16) (view->prefix >> 8);
+	w[1] = (uint16) (view->stamp >> 16);
+	w[2] = (uint16) view->prefix;
+	w[3] = (uint16) (view->prefix >> 16);
 	if (words > DC_VIEW_SHORT)
-		w[3] = (uint16) (view->prefix >> 24);
+		w[4] = (uint16) (view->prefix >> 32);
 	if (words > DC_VIEW_MIDDLE)
 	{
-		w[4] = (uint16) (view->prefix >> 40);
-		w[5] = (uint16) (view->prefix >> 56);
+		w[5] = (uint16) (view->prefix >> 48);
 		w[6] = view->later;
 	}
 }
@@ -256,7 +255,7 @@ dc_proof_make(DcProof *proof, const DcSnapshot *snapshot,
 	uint64		longest = 0;
 	uint16		later = 0;
 
-	if (snapshot->xmin < dc_xid_floor())
+	if (!dc_xid_settled(snapshot->xmin))
 		return false;
 
 	views = palloc(sizeof(DcStampView) * nstamps);
@@ -276,8 +275,8 @@ dc_proof_make(DcProof *proof, const DcSnapshot *snapshot,
 	proof->snapshot_xmax = snapshot->xmax;
 	proof->newest_before = (uint32) Min(snapshot->xmax - newest, PG_UINT32_MAX);
 	proof->nviews = nstamps;
-	proof->words = later != 0 || longest >> 40 != 0 ? DC_VIEW_LONG :
-		longest >> 24 != 0 ? DC_VIEW_MIDDLE : DC_VIEW_SHORT;
+	proof->words = later != 0 || longest >> 48 != 0 ? DC_VIEW_LONG :
+		longest >> 32 != 0 ? DC_VIEW_MIDDLE : DC_VIEW_SHORT;
 	for (int i = 0; i < nstamps; i++)
 		pack_view(&proof->views[i * proof->words], proof->words, &views[i]);
 	pfree(views);
@@ -296,7 +295,7 @@ dc_proof_holds(const DcProof *proof, const DcSnapshot *snapshot)
 	if (snapshot->xmax <= proof->snapshot_xmax &&
 		snapshot->xmin <= proof->snapshot_xmax - proof->newest_before)
 		return false;
-	if (snapshot->xmin < dc_xid_floor())
+	if (!dc_xid_settled(snapshot->xmin))
 		return false;
 	for (int i = 0; i < proof->nviews; i++)
 	{
@@ -320,7 +319,7 @@ dc_proof_check(const DcProof *proof, const DcSnapshot *snapshot,
 
 	if (dc_proof_holds(proof, snapshot))
 		return DC_VALID;
-	if (snapshot->xmin < dc_xid_floor())
+	if (!dc_xid_settled(snapshot->xmin))
 		return DC_UNCERTAIN;
 
 	for (int i = 0; i < proof->nviews; i++)
@@ -384,6 +383,26 @@ dc_proof_is_latest(const DcProof *proof)
 			return false;
 	}
 	return true;
+}
+
+/*
+ * The proof of an answer that was right when the server started, and "next_xid"
+ * was next: of all that have announced themselves since it has seen none.
+ * "proof" has room for it.
+ */
+void
+dc_proof_from_start(DcProof *proof, uint64 next_xid, const uint32 *stamps, int nstamps)
+{
+	proof->snapshot_xmax = next_xid;
+	proof->newest_before = 1;
+	proof->nviews = nstamps;
+	proof->words = DC_VIEW_SHORT;
+	for (int i = 0; i < nstamps; i++)
+	{
+		DcStampView view = {.stamp = stamps[i]};
+
+		pack_view(&proof->views[i * DC_VIEW_SHORT], DC_VIEW_SHORT, &view);
+	}
 }
 
 /* Does the snapshot see every writer of a stamp?  False if uncertain. */

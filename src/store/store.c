@@ -488,6 +488,23 @@ inherit_use(DcSharedEntry *entry, DcSharedEntry *old, bool background)
 	}
 }
 
+/* Allocate an entry and fill it in.  The result is DC_PUT_STORED if that worked. */
+static DcPutResult
+make_entry(const DcKey *key, const DcContent *content, DcRef *ref)
+{
+	Size		head = offsetof(DcSharedEntry, data) + content->proof_len +
+	(Size) key->tenant_len + key->params_len;
+	Size		size = head + content->payload_len;
+
+	if (size > dc_store_largest())
+		return DC_PUT_TOO_LARGE;
+	*ref = allocate(head, size);
+	if (*ref == 0)
+		return DC_PUT_NO_MEMORY;
+	fill_entry(dc_entry_at(*ref), key, content);
+	return DC_PUT_STORED;
+}
+
 /*
  * Store an answer.  An entry with the same key gives way, unless it is of a
  * higher order.  "permit" is asked last, with the partition locked, so that
@@ -498,22 +515,15 @@ dc_store_put(const DcKey *key, const DcContent *content,
 			 DcPermit permit, void *arg)
 {
 	DcPartition *partition = dc_partition_of(key->hash);
-	Size		head = offsetof(DcSharedEntry, data) + content->proof_len +
-	(Size) key->tenant_len + key->params_len;
-	Size		size = head + content->payload_len;
 	DcSharedEntry *entry;
 	DcSharedEntry *old;
 	DcRef		ref;
 	DcRef		old_ref;
-	DcPutResult result = DC_PUT_STORED;
+	DcPutResult result = make_entry(key, content, &ref);
 
-	if (size > dc_store_largest())
-		return DC_PUT_TOO_LARGE;
-	ref = allocate(head, size);
-	if (ref == 0)
-		return DC_PUT_NO_MEMORY;
+	if (result != DC_PUT_STORED)
+		return result;
 	entry = dc_entry_at(ref);
-	fill_entry(entry, key, content);
 
 	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
 	old = find_locked(key, &old_ref);
@@ -530,6 +540,42 @@ dc_store_put(const DcKey *key, const DcContent *content,
 		}
 		link_locked(partition, ref, entry);
 	}
+	LWLockRelease(&partition->lock);
+
+	if (result != DC_PUT_STORED)
+		dc_pieces_free(ref);
+	return result;
+}
+
+/*
+ * Store an answer again that was given out by dc_store_export(), with its usage.
+ * If there is an entry with the same key, that stays.  "permit": as above.
+ */
+DcPutResult
+dc_store_restore(const DcKey *key, const DcContent *content,
+				 const DcUsage *usage, DcPermit permit, void *arg)
+{
+	DcPartition *partition = dc_partition_of(key->hash);
+	DcSharedEntry *entry;
+	DcRef		ref;
+	DcRef		old_ref;
+	DcPutResult result = make_entry(key, content, &ref);
+
+	if (result != DC_PUT_STORED)
+		return result;
+	entry = dc_entry_at(ref);
+	pg_atomic_write_u32(&entry->hits, usage->hits);
+	pg_atomic_write_u32(&entry->last_used, DC_SECONDS(usage->last_used_at));
+	pg_atomic_write_u32(&entry->marks, usage->marks);
+	entry->unused_refreshes = usage->unused_refreshes;
+
+	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
+	if (find_locked(key, &old_ref) != NULL)
+		result = DC_PUT_SUPERSEDED;
+	else if (!permit(arg))
+		result = DC_PUT_NOT_PERMITTED;
+	else
+		link_locked(partition, ref, entry);
 	LWLockRelease(&partition->lock);
 
 	if (result != DC_PUT_STORED)
@@ -585,6 +631,75 @@ dc_store_scan(DcVisit visit, void *arg)
 		}
 		LWLockRelease(&partition->lock);
 	}
+}
+
+typedef struct Exporter
+{
+	DcExport	export;
+	void	   *arg;
+	char	   *payload;		/* a copy, as it may be in several pieces */
+	Size		capacity;
+} Exporter;
+
+static void
+export_entry(const DcSharedEntry *entry, void *arg)
+{
+	Exporter   *exporter = arg;
+	DcSharedEntry *e = unconstify(DcSharedEntry *, entry);
+	DcKey		key = {
+		.database = e->database,
+		.widget = e->widget,
+		.version = e->version,
+		.hash = e->hash,
+		.tenant_hash = e->tenant_hash,
+		.tenant_len = e->tenant_len,
+		.params_len = e->params_len,
+		.tenant = DC_ENTRY_TENANT(e),
+		.params = DC_ENTRY_PARAMS(e)
+	};
+	DcContent	content = {
+		.proof = DC_ENTRY_PROOF(e),
+		.proof_len = e->proof_len,
+		.payload_len = e->payload_len,
+		.answer_len = e->answer_len,
+		.etag = e->etag,
+		.generated_at = e->generated_at,
+		.fresh_at = dc_entry_fresh_at(e),
+		.valid_from = dc_entry_valid_from(e),
+		.expires_at = e->expires_at,
+		.compute_us = e->compute_us
+	};
+	DcUsage		usage = {
+		.hits = dc_entry_hits(e),
+		.last_used_at = dc_entry_last_used(e),
+		.marks = pg_atomic_read_u32(&e->marks),
+		.unused_refreshes = e->unused_refreshes
+	};
+
+	if (exporter->capacity < e->payload_len)
+	{
+		if (exporter->payload != NULL)
+			pfree(exporter->payload);
+		exporter->capacity = Max((Size) e->payload_len, 8192);
+		exporter->payload = MemoryContextAllocHuge(CurrentMemoryContext,
+												   exporter->capacity);
+	}
+	dc_entry_copy(e, exporter->payload);
+	content.payload = exporter->payload;
+	exporter->export(&key, &content, &usage, exporter->arg);
+}
+
+/*
+ * Give out all that is worth keeping of the entries, the oldest of each partition
+ * first, so that dc_store_restore() finds them in the same order.  What the
+ * pointers point to is the entry, whose partition is locked for reading.
+ */
+void
+dc_store_export(DcExport export, void *arg)
+{
+	Exporter	exporter = {.export = export,.arg = arg};
+
+	dc_store_scan(export_entry, &exporter);
 }
 
 /* How many entries there are, and how many bytes they take. */

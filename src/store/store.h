@@ -70,6 +70,15 @@ typedef struct DcLinks
 	DcRef		newer;
 } DcLinks;
 
+/* What was noted about the use of an entry. */
+typedef struct DcUsage
+{
+	uint32		hits;
+	TimestampTz last_used_at;	/* to a second; 0: never */
+	uint32		marks;			/* DC_MARK_... */
+	uint8		unused_refreshes;
+} DcUsage;
+
 /*
  * An entry: what a piece of the store's memory holds.  All is constant while
  * the entry is in the table, but for the links, "credit", and the atomics.
@@ -190,6 +199,8 @@ typedef bool (*DcMatch) (const DcSharedEntry *entry, void *arg);
 /* Called with a partition locked for reading: may allocate and throw. */
 typedef void (*DcVisit) (const DcSharedEntry *entry, void *arg);
 typedef void (*DcEntryVisit) (DcSharedEntry *entry, void *arg);
+typedef void (*DcExport) (const DcKey *key, const DcContent *content,
+						  const DcUsage *usage, void *arg);
 
 extern Size dc_store_shmem_min(void);
 extern void dc_store_shmem_init(void *place, Size size);
@@ -211,6 +222,11 @@ extern void dc_store_each(uint32 widget, uint64 version, uint32 hash,
 extern List *dc_store_keys(uint32 widget, uint64 version, uint32 hash);
 extern int64 dc_store_remove(DcMatch match, void *arg);
 extern void dc_store_scan(DcVisit visit, void *arg);
+
+extern void dc_store_export(DcExport export, void *arg);
+extern DcPutResult dc_store_restore(const DcKey *key, const DcContent *content,
+									const DcUsage *usage,
+									DcPermit permit, void *arg);
 
 extern Size dc_store_largest(void);
 extern void dc_store_usage(uint64 *entries, Size *used);

@@ -22,6 +22,7 @@
 #include "warm/dashboards.h"
 #include "warm/jobs.h"
 #include "warm/pool.h"
+#include "warm/sweep.h"
 #include "warm/task.h"
 #include "warm/tasks.h"
 #include "warm/uses.h"
@@ -96,6 +97,8 @@ make_plan(void *arg)
 
 	plan->present = OidIsValid(get_extension_oid("dashcache", true)) &&
 		OidIsValid(dc_catalog_relid(DC_TABLE_WIDGET));
+	if (plan->start)
+		dc_sweep_definitions(plan->present);
 	if (!plan->present)
 		return;
 	plan->wants = 0;
