@@ -3,10 +3,10 @@
  * store.c
  *		The entries: keys, answers, and what was noted about them.
  *
- * A hash table in shared memory, divided into partitions.  An entry is one
- * chunk of a DSA area that was made in place, inside the memory reserved at
- * start and limited to it; so key, answer and bookkeeping all come out of
- * dashcache.memory, and nothing is ever taken beyond it.
+ * A hash table in shared memory, divided into partitions.  An entry is a
+ * piece of the memory that was reserved at start (pieces.c), or several; so key,
+ * answer and bookkeeping all come out of dashcache.memory, and nothing is ever
+ * taken beyond it.
  *
  * An entry is constant once it is in the table.  A new answer for the same key
  * is a new entry that takes the place of the old one.  The store knows what an
@@ -17,8 +17,8 @@
  *
  * Locking: one LWLock a partition; shared to find, look and copy, exclusive to
  * insert and remove.  No more than one of them is held at a time.  Under it
- * may be taken, in this order: the stats lock, the locks of the DSA area.
- * New chunks are allocated before the lock is taken, because making room may
+ * may be taken, in this order: the stats lock, the lock of the memory.
+ * New pieces are allocated before the lock is taken, because making room may
  * have to visit other partitions (evict.c).
  *
  *-------------------------------------------------------------------------
