@@ -42,7 +42,7 @@
 #include "utils/timestamp.h"
 
 /* So long it waits for something to do before it ends. */
-#define LINGER_US (5 * USECS_PER_SEC)
+#define LINGER_US (2 * USECS_PER_SEC)
 
 /* From the first change to looking at what it has made stale. */
 #define CHANGE_DELAY_US (USECS_PER_SEC / 2)
