@@ -56,7 +56,7 @@
 #define MAX_DEMANDS 256
 
 /* Between two tries of starting a worker if the server has no slot for one. */
-#define NO_SLOT_DELAY_MS 10000
+#define NO_SLOT_DELAY_MS 5000
 
 /* The longest that a database waits whose workers fail. */
 #define MAX_BACKOFF_MS 300000

@@ -19,7 +19,6 @@
 #include "demand.h"
 #include "store/refresh_queue.h"
 #include "warm/change.h"
-#include "warm/dashboards.h"
 #include "warm/jobs.h"
 #include "warm/pool.h"
 #include "warm/sweep.h"
@@ -31,6 +30,7 @@
 
 #include "access/xact.h"
 #include "commands/extension.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -43,7 +43,7 @@
 #include "utils/timestamp.h"
 
 /* So long it waits for something to do before it ends. */
-#define LINGER_US (5 * USECS_PER_SEC)
+#define LINGER_US (2 * USECS_PER_SEC)
 
 /* From the first change to looking at what it has made stale. */
 #define CHANGE_DELAY_US (USECS_PER_SEC / 2)
@@ -78,15 +78,27 @@ typedef struct Outlook
 	uint32		wants;
 } Outlook;
 
-static void
-read_wants(DcDashboard *dashboard, void *arg)
+/*
+ * What dashboards want to be told.  Asked of the table, and not of what this
+ * process has kept: whoever has changed that sends for us when his commit can be
+ * seen, and tells of what is outdated a moment later.
+ */
+static uint32
+read_wants(void)
 {
-	uint32	   *wants = arg;
+	DcCatalogWork work;
+	uint32		wants = 0;
+	bool		isnull;
 
-	if (dashboard->warm_on_change)
-		*wants |= DC_WANTS_CHANGES;
-	if (dashboard->warm_on_start)
-		*wants |= DC_WANTS_USES;
+	dc_catalog_begin(&work);
+	dc_catalog_execute("SELECT coalesce(bool_or(warm_on_change), false), coalesce(bool_or(warm_on_start), false)"
+					   " FROM dashcache.dashboard", 0, NULL, NULL, NULL);
+	if (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)))
+		wants |= DC_WANTS_CHANGES;
+	if (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull)))
+		wants |= DC_WANTS_USES;
+	dc_catalog_end(&work);
+	return wants;
 }
 
 /* Read what dashboards want, and start the jobs that are due. */
@@ -101,21 +113,11 @@ make_plan(void *arg)
 		dc_sweep_definitions(plan->present);
 	if (!plan->present)
 		return;
-	plan->wants = 0;
-	(void) dc_dashboards_each(NULL, read_wants, &plan->wants);
+	plan->wants = read_wants();
 	if (plan->start && (plan->wants & DC_WANTS_USES))
 		plan->no_room = !dc_jobs_request_at_start();
 	dc_demand_set_wants(plan->wants);
 	dc_demand_set_due(dc_jobs_due(GetCurrentTimestamp()));
-}
-
-static void
-add_name(DcDashboard *dashboard, void *arg)
-{
-	List	  **names = arg;
-
-	if (dashboard->warm_on_start)
-		*names = lappend(*names, pstrdup(dashboard->name));
 }
 
 typedef struct Names
@@ -128,10 +130,21 @@ static void
 read_names(void *arg)
 {
 	Names	   *names = arg;
-	MemoryContext old = MemoryContextSwitchTo(names->context);
+	DcCatalogWork work;
+	uint64		n;
 
-	(void) dc_dashboards_each(NULL, add_name, &names->list);
-	MemoryContextSwitchTo(old);
+	dc_catalog_begin(&work);
+	n = dc_catalog_execute("SELECT name FROM dashcache.dashboard WHERE warm_on_start",
+						   0, NULL, NULL, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		char	   *name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		MemoryContext old = MemoryContextSwitchTo(names->context);
+
+		names->list = lappend(names->list, pstrdup(name));
+		MemoryContextSwitchTo(old);
+	}
+	dc_catalog_end(&work);
 }
 
 static void

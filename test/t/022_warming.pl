@@ -386,7 +386,7 @@ my ($read_before, $unread_before) = (fills('live'), fills('unread'));
 $node->sql(q{
 	DO $$
 	BEGIN
-		FOR i IN 1 .. 8 LOOP
+		FOR i IN 1 .. 6 LOOP
 			UPDATE c SET x = x + 1 WHERE company_id = 7;
 			COMMIT;
 			WHILE EXISTS (SELECT FROM dashcache_entries WHERE dashboard = 'live' AND tenant = '7' AND state <> 'current') LOOP
