@@ -19,7 +19,7 @@ ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 
 # Read by the scripts; "make help" says what they do.
 export PG_CONFIG COPT ASSERT REGRESS ISOLATION PROVE_TESTS JOBS KEEP ACCEPT
-export DURATION SESSIONS MEMORY SEED ROUND ROUNDS STEPS DIFFS SHRINK KNOWN VERBOSE ACCESSES
+export DURATION SESSIONS MEMORY RESTARTS SEED ROUND ROUNDS STEPS DIFFS SHRINK KNOWN VERBOSE ACCESSES
 
 check:
 	@test/tools/check layers format regress isolation tap
@@ -76,7 +76,7 @@ help:
 #> make check-regress       REGRESS="name ..."     only these of test/sql
 #> make check-isolation     ISOLATION="name ..."   only these of test/isolation/specs
 #> make check-tap           PROVE_TESTS="test/t/010_name.pl ..."  JOBS=n at a time
-#> make stress              DURATION=seconds SESSIONS=n MEMORY=size, e.g. 2MB: entries are evicted all the time
+#> make stress              DURATION=seconds SESSIONS=n RESTARTS=n MEMORY=size, e.g. 2MB: entries are evicted all the time
 #> make fuzz                DURATION=seconds SEED=n ROUND=n
 #> make applications        DURATION=seconds SEED=n APPS="name ..."
 #> make crash               ROUNDS=n SEED=n

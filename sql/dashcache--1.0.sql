@@ -568,7 +568,7 @@ COMMENT ON FUNCTION dashcache.counters(int) IS 'the counters of a widget, for da
 CREATE FUNCTION dashcache.status(
 	OUT preloaded boolean, OUT enabled boolean, OUT in_recovery boolean,
 	OUT memory_total bigint, OUT memory_used bigint, OUT entries bigint,
-	OUT stats_since timestamptz, OUT waits_for_prepared boolean, OUT memory_free bigint)
+	OUT stats_since timestamptz, OUT waits_for_prepared boolean, OUT restored bigint, OUT memory_free bigint)
 RETURNS record
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dashcache_status_row';
@@ -593,6 +593,11 @@ RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 6
 AS 'MODULE_PATHNAME', 'dashcache_memory_estimates';
 COMMENT ON FUNCTION dashcache.memory_estimates() IS 'the hit ratio that more or less memory would give, for dashcache_memory_estimate';
+CREATE FUNCTION dashcache.check_saved(file bytea)
+RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'dashcache_check_saved';
+COMMENT ON FUNCTION dashcache.check_saved(bytea) IS 'what is wrong with the content of a file of saved entries; null: nothing';
 
 CREATE FUNCTION dashcache.changes(
 	OUT at timestamptz, OUT source oid, OUT tenant text, OUT operation text,
@@ -662,9 +667,9 @@ SELECT x.extversion AS version, s.preloaded, s.enabled, s.in_recovery,
 		WHEN s.in_recovery THEN 'this server is a standby'
 		WHEN s.waits_for_prepared THEN
 			'transactions that were prepared before the start: '
-			|| COALESCE((SELECT pg_catalog.string_agg(p.gid, ', ') FROM pg_catalog.pg_prepared_xacts p), 'ended, but not for this snapshot')
+			|| COALESCE((SELECT pg_catalog.string_agg(p.gid, ', ') FROM pg_catalog.pg_prepared_xacts p), 'they have ended, and who may have missed what they changed has not')
 	END AS caching_paused_by,
-	s.memory_free
+	s.restored, s.memory_free
 FROM dashcache.status() s
 CROSS JOIN pg_catalog.pg_extension x
 WHERE x.extname = 'dashcache';
@@ -673,6 +678,7 @@ COMMENT ON COLUMN @extschema@.dashcache_status.memory_total IS 'bytes reserved, 
 COMMENT ON COLUMN @extschema@.dashcache_status.memory_used IS 'bytes of it that are taken, by entries or for good; see dashcache_memory';
 COMMENT ON COLUMN @extschema@.dashcache_status.memory_free IS 'bytes of it that are free for entries';
 COMMENT ON COLUMN @extschema@.dashcache_status.caching_paused_by IS 'why nothing is served from the cache now; null: it is';
+COMMENT ON COLUMN @extschema@.dashcache_status.restored IS 'entries from before the start; null: they are being read';
 
 CREATE VIEW @extschema@.dashcache_memory AS
 SELECT m.total, m.reserved, m.taken, m.free,
@@ -785,7 +791,7 @@ FROM dashcache.runs_now() n
 WHERE NOT EXISTS (SELECT FROM dashcache.run r WHERE r.id = n.run)
 ORDER BY run DESC;
 COMMENT ON VIEW @extschema@.dashcache_runs IS 'the latest 1000 runs, the last one of each job, and those that have not ended';
-COMMENT ON COLUMN @extschema@.dashcache_runs.dashboard IS 'null: all that the role owns who asked for it';
+COMMENT ON COLUMN @extschema@.dashcache_runs.dashboard IS 'null: all that the role owns who asked for it; after a start, all that are warmed then';
 COMMENT ON COLUMN @extschema@.dashcache_runs.planned IS 'entries that were looked at';
 COMMENT ON COLUMN @extschema@.dashcache_runs.already_current IS 'of these, so many needed nothing';
 
@@ -1000,7 +1006,7 @@ REVOKE ALL ON FUNCTION dashcache.setwise(text, text), dashcache.warm_set(text, t
 REVOKE ALL ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes(),
 	dashcache.memory(), dashcache.memory_estimates(),
 	dashcache.runs_now(), dashcache.workers(), dashcache.lost_cron_jobs(), dashcache.note_visits(text, timestamptz),
-	dashcache.start_due(timestamptz) FROM PUBLIC;
+	dashcache.start_due(timestamptz), dashcache.check_saved(bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes(),
 	dashcache.memory(), dashcache.memory_estimates(),
 	dashcache.runs_now(), dashcache.workers() TO pg_monitor;

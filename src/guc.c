@@ -41,6 +41,25 @@ int			dc_log_min_duration_ms = -1;
 /* dashcache.workers: the most that run at a time, over all databases */
 int			dc_workers = 2;
 
+/* dashcache.compression, of what is stored from now on */
+int			dc_compression = DC_COMPRESSION_DEFAULT;
+
+static const struct config_enum_entry compressions[] = {
+	{"off", DC_COMPRESSION_OFF, false},
+	{"pglz", DC_COMPRESSION_PGLZ, false},
+#ifdef USE_LZ4
+	{"lz4", DC_COMPRESSION_LZ4, false},
+#endif
+	/* as any boolean may be spelled */
+	{"false", DC_COMPRESSION_OFF, true},
+	{"no", DC_COMPRESSION_OFF, true},
+	{"0", DC_COMPRESSION_OFF, true},
+	{NULL, 0, false}
+};
+
+/* dashcache.persist: keep entries over a clean restart? */
+bool		dc_persist = true;
+
 /*
  * Define the settings.  "preload": the library is being loaded by
  * shared_preload_libraries.
@@ -134,6 +153,25 @@ dc_guc_define(bool preload)
 							PGC_SIGHUP,
 							0,
 							NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("dashcache.compression",
+							 "Sets how answers are compressed that are stored from now on.",
+							 "Answers below 2 kB, and those that would not shrink by a quarter, are stored as they are.",
+							 &dc_compression,
+							 DC_COMPRESSION_DEFAULT,
+							 compressions,
+							 PGC_SUSET,
+							 0,
+							 NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("dashcache.persist",
+							 "Keeps entries over a clean restart of the server.",
+							 "They are written to a file at the shutdown, and read at the next start if nothing has happened to the data meanwhile.",
+							 &dc_persist,
+							 true,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("dashcache");
 }

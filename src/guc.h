@@ -18,6 +18,19 @@ extern double dc_refresh_ahead;
 extern int	dc_wait_timeout_ms;
 extern int	dc_log_min_duration_ms;
 extern int	dc_workers;
+extern bool dc_persist;
+extern int	dc_compression;
+
+/* dashcache.compression */
+typedef enum DcCompression
+{
+	DC_COMPRESSION_OFF,
+	DC_COMPRESSION_PGLZ,
+	DC_COMPRESSION_LZ4
+} DcCompression;
+
+/* see docs/operations.md for what was measured */
+#define DC_COMPRESSION_DEFAULT DC_COMPRESSION_OFF
 
 /* The most workers there can be, whatever dashcache.workers says. */
 #define DC_MAX_WORKERS 64

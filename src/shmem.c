@@ -5,7 +5,8 @@
  *
  * One piece of exactly dashcache.memory bytes is reserved at start, divided
  * among the counters, the journal, the stamps, the flights, what the workers
- * share, the estimate, and the store, in this order.  The store gets what is left.
+ * share, what is known of saved entries, the estimate, and the store, in this
+ * order.  The store gets what is left.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,6 +18,7 @@
 #include "consistency/stamp.h"
 #include "demand.h"
 #include "guc.h"
+#include "persist/restore.h"
 #include "preload.h"
 #include "stats.h"
 #include "store/estimate.h"
@@ -57,6 +59,7 @@ store_of(Size total)
 	CACHELINEALIGN(dc_pool_shmem_size()) +
 	CACHELINEALIGN(dc_run_shmem_size()) +
 	CACHELINEALIGN(dc_refresh_queue_shmem_size()) +
+	CACHELINEALIGN(dc_restore_shmem_size()) +
 	CACHELINEALIGN(dc_estimate_shmem_size(total));
 
 	return total - Min(others, total);
@@ -76,6 +79,7 @@ dc_shmem_startup(void)
 	char	   *flights;
 	char	   *queue;
 	char	   *estimate;
+	char	   *restore;
 	char	   *store;
 	bool		found;
 
@@ -89,7 +93,8 @@ dc_shmem_startup(void)
 	workers = demands + CACHELINEALIGN(dc_demand_shmem_size());
 	runs = workers + CACHELINEALIGN(dc_pool_shmem_size());
 	queue = runs + CACHELINEALIGN(dc_run_shmem_size());
-	estimate = queue + CACHELINEALIGN(dc_refresh_queue_shmem_size());
+	restore = queue + CACHELINEALIGN(dc_refresh_queue_shmem_size());
+	estimate = restore + CACHELINEALIGN(dc_restore_shmem_size());
 	store = estimate + CACHELINEALIGN(dc_estimate_shmem_size(total));
 	Assert((Size) (store - place) + store_of(total) == total);
 	Assert(dc_store_shmem_min() <= store_of(total));
@@ -104,6 +109,7 @@ dc_shmem_startup(void)
 		dc_pool_shmem_init(workers);
 		dc_run_shmem_init(runs);
 		dc_refresh_queue_shmem_init(queue);
+		dc_restore_shmem_init(restore);
 		dc_estimate_shmem_init(estimate, total, store_of);
 		dc_store_shmem_init(store, store_of(total));
 	}
@@ -117,7 +123,10 @@ dc_shmem_startup(void)
 	dc_refresh_queue_attach(queue);
 	dc_estimate_attach(estimate);
 	dc_store_attach(store);
+	dc_restore_attach(restore);
 	dc_preloaded = true;
+	if (!found)
+		dc_restore_prepare();
 
 	LWLockRelease(AddinShmemInitLock);
 }

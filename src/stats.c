@@ -56,12 +56,18 @@ dc_stats_shmem_size(Size memory)
 					sizeof(DcSharedStats) * slots_for(memory));
 }
 
+static bool
+is_gauge(DcCounter counter)
+{
+	return counter >= DC_COUNT_ENTRIES;
+}
+
 static void
 zero_counters(DcSharedStats *stats, bool gauges)
 {
 	for (int i = 0; i < DC_COUNTERS; i++)
 	{
-		if (gauges || i < DC_COUNT_ENTRIES)
+		if (gauges || !is_gauge(i))
 			pg_atomic_write_u64(&stats->counter[i], 0);
 	}
 	for (int i = 0; i < DC_STATS_PARTS; i++)
@@ -200,6 +206,44 @@ TimestampTz
 dc_stats_since(void)
 {
 	return (TimestampTz) pg_atomic_read_u64(&table->since);
+}
+
+/* Visit the counters of all widgets.  One that is counted now is a little off. */
+void
+dc_stats_scan(DcStatsVisit visit, void *arg)
+{
+	for (uint32 i = 0; i < table->nslots; i++)
+	{
+		DcSharedStats *slot = &table->slots[i];
+		uint64		owner = pg_atomic_read_u64(&slot->owner);
+		uint64		counters[DC_COUNTERS];
+
+		if (owner == 0 || owner == RELEASED)
+			continue;
+		for (int c = 0; c < DC_COUNTERS; c++)
+			counters[c] = dc_stats_read(slot, c);
+		visit((Oid) (owner >> 32), (uint32) owner, counters, arg);
+	}
+}
+
+/* Set the counters of a widget, gauges excepted; before anybody counts. */
+void
+dc_stats_restore(Oid database, uint32 widget, const uint64 *counters)
+{
+	DcSharedStats *stats = dc_stats_get(database, widget);
+
+	for (int i = 0; i < DC_COUNTERS && stats != &table->overflow; i++)
+	{
+		if (!is_gauge(i))
+			pg_atomic_write_u64(&stats->counter[i], counters[i]);
+	}
+}
+
+/* Say when the counters were last reset. */
+void
+dc_stats_set_since(TimestampTz since)
+{
+	pg_atomic_write_u64(&table->since, (uint64) since);
 }
 
 /* The value of a counter. */

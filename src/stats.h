@@ -68,6 +68,14 @@ extern void dc_stats_release(Oid database, uint32 widget);
 extern void dc_stats_reset(Oid database);
 extern TimestampTz dc_stats_since(void);
 
+/* "counters": as many as DC_COUNTERS */
+typedef void (*DcStatsVisit) (Oid database, uint32 widget, const uint64 *counters,
+							  void *arg);
+
+extern void dc_stats_scan(DcStatsVisit visit, void *arg);
+extern void dc_stats_restore(Oid database, uint32 widget, const uint64 *counters);
+extern void dc_stats_set_since(TimestampTz since);
+
 static inline void
 dc_stats_add(DcSharedStats *stats, DcCounter counter, int64 by)
 {

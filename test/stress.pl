@@ -8,6 +8,7 @@
 #   SESSIONS   sessions that read and write (8); there are five more,
 #              two that only read, and three for two-phase commit
 #   SEED       of the random numbers, to choose the same statements again
+#   RESTARTS   of the server, in between (0)
 #
 # Connects as libpq's environment says, as a superuser, to a database that has
 # dashcache; "make stress" sees to that. Everything is made in schema "stress".
@@ -27,13 +28,19 @@
 # snapshot; not older than what the session itself has committed; and it must have
 # been right within max_stale. Any other answer must be the right one.
 #
+# With RESTARTS the server is stopped and started again (PGDATA, SERVER_LOG): by
+# turns in the middle of it all, which leaves transactions prepared; and when all
+# sessions have come to their end. After each start all answers are compared, before
+# anybody writes.
+#
 # The last line sums up. Fails if
 # - there was a difference, or such an answer that must not be,
 # - no such answer was given,
-# - fewer than half of the reads were hits (without those in SERIALIZABLE, which
+# - fewer than half of the reads were hits, or a quarter with restarts (without those in SERIALIZABLE, which
 #   are not allowed to be),
 # - a kind of transaction never ran, or a session failed,
-# - the workers have done nothing, or a run did not end.
+# - the workers have done nothing, or a run did not end,
+# - there were restarts, and no answer was served from before one of them.
 
 use strict;
 use warnings;
@@ -43,6 +50,8 @@ use IPC::Run;
 
 my $duration = $ENV{DURATION} || 60;
 my $sessions = $ENV{SESSIONS} || 8;
+my $restarts = $ENV{RESTARTS} || 0;
+my $round = $duration / ($restarts + 1);
 my $seed = $ENV{SEED} || int(rand(1_000_000_000));
 my $tenants = 12;
 
@@ -909,7 +918,7 @@ END_SQL
 			'--max-tries=1000', @options, @files
 		],
 		'<', \undef, '>', \$run{out}, '2>', \$run{err},
-		IPC::Run::timeout($duration + 60, exception => "a session hangs\n"));
+		IPC::Run::timeout($round + 60, exception => "a session hangs\n"));
 	return \%run;
 }
 
@@ -917,16 +926,19 @@ sub finish_pgbench
 {
 	my ($run) = @_;
 	my $ok = $run->{run}->finish;
+	my %done;
 
 	# "SQL script 2: .../name" and then "- 123 transactions (...)"
 	while ($run->{out} =~ m{^SQL script \d+: \S*/(\w+)\n(.*?)(?=^SQL script|\z)}msg)
 	{
 		my ($name, $rest) = ($1, $2);
-		($counts{$name}) = $rest =~ /^ - (\d+) transactions/m;
+		($done{$name}) = $rest =~ /^ - (\d+) transactions/m;
 	}
 	# a single script is not reported apart
-	($counts{ $run->{names}[0] }) = $run->{out} =~ /actually processed: (\d+)/
+	($done{ $run->{names}[0] }) = $run->{out} =~ /actually processed: (\d+)/
 	  if @{ $run->{names} } == 1;
+	$counts{$_} += $done{$_} // 0 foreach keys %done;
+	return $ok if $run->{interrupted};
 	print "a session failed:\n$run->{err}\n" unless $ok;
 	return $ok;
 }
@@ -951,29 +963,76 @@ $ENV{PGOPTIONS} = join ' ', $ENV{PGOPTIONS} // (),
   '-c client_min_messages=warning', '-c deadlock_timeout=100ms';
 
 my $started = psql('SELECT clock_timestamp()');
-my @runs = (
-	start_pgbench(\%scripts, '-T', $duration, '-c', $sessions, '-j', 2),
-	start_pgbench(\%looking, '-T', $duration, '-c', 2, '--rate=100'),
-	start_pgbench(\%preparing, '-T', $duration, '-c', 2, '--rate=60'),
-	start_pgbench(\%finishing, '-T', $duration, '-c', 1, '--rate=40'));
-while (grep { $_->{run}->pumpable } @runs)
-{
-	foreach my $run (grep { $_->{run}->pumpable } @runs)
-	{
-		$run->{run}->pump_nb;
-	}
-	select undef, undef, undef, 0.1;
-
-	# What is left prepared holds locks that the last transactions wait for.
-	end_prepared() unless $runs[-1]{run}->pumpable;
-}
-end_prepared();
-
 my $ok = 1;
-foreach my $run (@runs)
+my $served_from_before = 0;
+
+# All kinds of sessions at once. Interrupted, they end with the server's stop.
+sub run_sessions
 {
-	$ok = 0 unless finish_pgbench($run);
+	my ($interrupted) = @_;
+	my $seconds = int($round) + ($interrupted ? 60 : 0);
+	my $until = time + $round;
+	my @runs = (
+		start_pgbench(\%scripts, '-T', $seconds, '-c', $sessions, '-j', 2),
+		start_pgbench(\%looking, '-T', $seconds, '-c', 2, '--rate=100'),
+		start_pgbench(\%preparing, '-T', $seconds, '-c', 2, '--rate=60'),
+		start_pgbench(\%finishing, '-T', $seconds, '-c', 1, '--rate=40'));
+
+	while (grep { $_->{run}->pumpable } @runs)
+	{
+		foreach my $run (grep { $_->{run}->pumpable } @runs)
+		{
+			$run->{run}->pump_nb;
+		}
+		select undef, undef, undef, 0.1;
+
+		# What is left prepared holds locks that the last transactions wait for.
+		end_prepared() unless $interrupted || $runs[-1]{run}->pumpable;
+		if ($interrupted && time >= $until && !$runs[0]{interrupted})
+		{
+			$_->{interrupted} = 1 foreach @runs;
+			restart();
+		}
+	}
+	end_prepared() unless $interrupted;
+	foreach my $run (@runs)
+	{
+		$ok = 0 unless finish_pgbench($run) || $interrupted;
+	}
+	return;
 }
+
+# Restart the server, and compare all answers before anybody writes.
+sub restart
+{
+	local $ENV{PGOPTIONS} = '';
+	system('pg_ctl', '-s', '-w', '-m', 'fast', '-D', $ENV{PGDATA}, '-l', $ENV{SERVER_LOG}, 'restart') == 0
+	  or die "the server does not restart\n";
+	foreach (1 .. 300)
+	{
+		last if psql('SELECT restored IS NOT NULL FROM dashcache_status') eq 't';
+		select undef, undef, undef, 0.1;
+	}
+	my $all_hits = q{SELECT sum(hits) FROM dashcache_stats};
+	my $before = psql($all_hits);
+	psql("SELECT stress.compare_all(t) FROM generate_series(1, $tenants) t");
+	my $hits = psql($all_hits) - $before;
+	my ($restored, $paused) = split /\|/, psql(q{SELECT restored, caching_paused_by FROM dashcache_status});
+
+	print "restarted: $restored entries restored, $hits hits of ", $tenants * @widgets,
+	  $paused ? ", paused by $paused" : '', "\n";
+	$served_from_before += $hits;
+	return;
+}
+
+foreach my $n (1 .. $restarts)
+{
+	my $in_the_middle = $n % 2;
+
+	run_sessions($in_the_middle);
+	restart() unless $in_the_middle;
+}
+run_sessions(0);
 
 # In a short run on a busy machine chance may have left out a rare kind.
 my @never = grep { !$counts{$_} } sort keys %scripts;
@@ -1033,9 +1092,13 @@ if ($differences > 0)
 @never = grep { !$counts{$_} } sort(keys %scripts, keys %looking, keys %preparing, keys %finishing);
 print "never ran: @never\n" if @never;
 
+# while prepared transactions outlive a restart nothing is served
+my $enough = $restarts ? 25 : 50;
 my $percent = $reads > 0 ? 100 * $hits / $reads : 0;
-print "too few hits\n" if $percent < 50;
+print "nothing was served from before a restart\n" if $restarts > 1 && !$served_from_before;
+print "too few hits\n" if $percent < $enough;
 print "no answer that max_stale allows\n" if $stale_hits == 0;
 printf "reads=%d, hits=%d (%.0f%%), differences=%d\n", $reads, $hits, $percent, $differences;
 
-exit($ok && $runs_end && $warmed > 0 && $differences == 0 && $percent >= 50 && $stale_hits > 0 && !@never ? 0 : 1);
+exit($ok && $runs_end && $warmed > 0 && $differences == 0 && $percent >= $enough && $stale_hits > 0 && !@never
+	&& ($restarts < 2 || $served_from_before) ? 0 : 1);

@@ -18,6 +18,8 @@
 #include "consistency/stamp.h"
 #include "consistency/validity.h"
 #include "guc.h"
+#include "persist/restore.h"
+#include "persist/saved_file.h"
 #include "preload.h"
 #include "read/tenant.h"
 #include "stats.h"
@@ -47,6 +49,7 @@ PG_FUNCTION_INFO_V1(dashcache_widget_counters);
 PG_FUNCTION_INFO_V1(dashcache_status_row);
 PG_FUNCTION_INFO_V1(dashcache_change_list);
 PG_FUNCTION_INFO_V1(dashcache_reset_stats);
+PG_FUNCTION_INFO_V1(dashcache_check_saved);
 
 /*-------------------------------------------------------------------------
  * Entries
@@ -170,7 +173,7 @@ dashcache_entry_list(PG_FUNCTION_ARGS)
 		values[6] = TimestampTzGetDatum(dc_entry_last_used(entry));
 		nulls[6] = dc_entry_last_used(entry) == 0;
 		values[7] = Int64GetDatum(dc_entry_hits(entry));
-		values[8] = Int64GetDatum(entry->payload_len);
+		values[8] = Int64GetDatum(entry->answer_len);
 		values[9] = Int64GetDatum(collected->size);
 		values[10] = Float8GetDatum(entry->compute_us / 1000.0);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
@@ -231,13 +234,13 @@ dashcache_reset_stats(PG_FUNCTION_ARGS)
 
 /*
  * dashcache.status() -> (preloaded, enabled, in_recovery, memory_total,
- * memory_used, entries, stats_since, waits_for_prepared, memory_free)
+ * memory_used, entries, stats_since, waits_for_prepared, restored, memory_free)
  */
 Datum
 dashcache_status_row(PG_FUNCTION_ARGS)
 {
-	Datum		values[9] = {0};
-	bool		nulls[9] = {0};
+	Datum		values[10] = {0};
+	bool		nulls[10] = {0};
 	TupleDesc	desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -250,26 +253,59 @@ dashcache_status_row(PG_FUNCTION_ARGS)
 	{
 		Size		total = mul_size(dc_memory_kb, 1024);
 		DcPiecesUsage usage;
+		uint64		restored;
 
 		dc_pieces_usage(&usage);
 		values[3] = Int64GetDatum(total);
 		values[4] = Int64GetDatum(total - usage.free);
-		values[8] = Int64GetDatum(usage.free);
+		values[9] = Int64GetDatum(usage.free);
 		values[5] = Int64GetDatum(dc_store_entries());
 		values[6] = TimestampTzGetDatum(dc_stats_since());
+		nulls[8] = !dc_restore_result(&restored);
+		values[8] = Int64GetDatum(restored);
 		if (!RecoveryInProgress())
 		{
 			DcSnapshot	snapshot;
 
 			dc_snapshot_init(&snapshot, GetActiveSnapshot());
-			values[7] = BoolGetDatum(snapshot.xmin < dc_xid_floor());
+			values[7] = BoolGetDatum(!dc_xid_settled(snapshot.xmin));
 		}
 	}
 	else
-		nulls[3] = nulls[4] = nulls[5] = nulls[6] = nulls[8] = true;
+		nulls[3] = nulls[4] = nulls[5] = nulls[6] = nulls[8] = nulls[9] = true;
 
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
 													  values, nulls)));
+}
+
+/*
+ * dashcache.check_saved(bytea): what is wrong with the bytes of a file of saved
+ * entries; NULL: nothing.
+ */
+Datum
+dashcache_check_saved(PG_FUNCTION_ARGS)
+{
+	bytea	   *bytes = PG_GETARG_BYTEA_PP(0);
+	DcSavedHeader header;
+	DcSavedFile file;
+	const char *problem;
+	FILE	   *from;
+
+	/* a stream of no bytes cannot be opened everywhere */
+	if (VARSIZE_ANY_EXHDR(bytes) == 0)
+		PG_RETURN_TEXT_P(cstring_to_text("It is empty."));
+	from = fmemopen(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), "r");
+	if (from == NULL)
+		elog(ERROR, "could not open a stream: %m");
+	problem = dc_saved_begin_reading(&file, from, &header);
+	if (problem == NULL)
+		problem = dc_saved_check_stats(&file, &header);
+	if (problem == NULL)
+		problem = dc_saved_check_entries(&file, &header);
+	fclose(from);
+	if (problem == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(problem));
 }
 
 /*-------------------------------------------------------------------------

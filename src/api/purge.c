@@ -15,6 +15,7 @@
 
 #include "api/arguments.h"
 #include "attempt.h"
+#include "persist/restore.h"
 #include "preload.h"
 #include "read/answer_stamps.h"
 #include "read/tenant.h"
@@ -235,6 +236,8 @@ purge(const Datum *tenants, int ntenants, Oid type,
 
 	foreach(lc, purged)
 		dc_purge_announce(lfirst(lc));
+	/* what is still being read from before the start goes, too */
+	dc_restore();
 	return dc_store_remove(is_target, &targets);
 }
 

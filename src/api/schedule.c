@@ -309,6 +309,8 @@ dashcache_schedule(PG_FUNCTION_ARGS)
 				 errmsg("schedule must not be null")));
 	if (job.dashboard != NULL)
 		dc_acl_check_owner(dc_existing_dashboard(job.dashboard));
+	else
+		dc_acl_check_owns_any();
 	dc_check_workers();
 
 	values[0] = CStringGetTextDatum(job.schedule);

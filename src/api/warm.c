@@ -196,6 +196,8 @@ dashcache_warm(PG_FUNCTION_ARGS)
 
 	if (dashboard_name != NULL)
 		dc_acl_check_owner(dc_existing_dashboard(dashboard_name));
+	else
+		dc_acl_check_owns_any();
 	dc_check_workers();
 	run = dc_request_run(dashboard_name, tenant, GetUserId(), 0, -1);
 	if (wait)

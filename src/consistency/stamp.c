@@ -5,7 +5,10 @@
  *
  * A fixed array in shared memory.  The stamp of (what is watched, tenant) is
  * found by hashing; two that share a stamp cost each other needless misses
- * and never a wrong answer.  Nothing is allocated and nothing is evicted.
+ * and never a wrong answer.  Nothing is allocated and nothing is evicted.  The
+ * number by which others know a stamp is the hash; its place in the array follows
+ * from that.  So a number says the same whatever the size of the memory, and may
+ * outlive the server.
  *
  * A stamp tells which transactions have changed its tenant's rows, in the
  * order in which they announced it.  Writers announce themselves ("push")
@@ -52,7 +55,7 @@
 
 typedef struct SharedStamps
 {
-	/* see dc_xid_floor(); 0: not known yet */
+	/* see dc_xid_settled(); 0: not known yet */
 	pg_atomic_uint64 floor;
 	uint32		nstamps;		/* a power of two; set at start */
 	char		pad[PG_CACHE_LINE_SIZE - 16];
@@ -113,32 +116,37 @@ stamp_hash(uint64 watch, uint32 tenant_hash)
 	return (uint32) dc_mix64(hash);
 }
 
+/* Marks the number of a stamp for every tenant. */
+#define OF_ALL 0x80000000U
+
 /*
- * The stamps for every tenant: an eighth of all.  There are few of them, and
- * one that were shared with a busy tenant would cost all the others a miss at
- * each of its changes.
+ * The stamp of a number.  Those for every tenant have an eighth of all to
+ * themselves.  There are few of them, and one that were shared with a busy
+ * tenant would cost all the others a miss at each of its changes.
  */
-static uint32
-stamps_of_all(void)
+static DcSharedStamp *
+stamp_at(uint32 number)
 {
-	return shared->nstamps / 8;
+	uint32		of_all = shared->nstamps / 8;
+	uint64		others = shared->nstamps - of_all;
+
+	if (number & OF_ALL)
+		return &shared->stamps[number & (of_all - 1)];
+	return &shared->stamps[of_all + (uint32) ((number * others) >> 31)];
 }
 
 /* The stamp of one tenant of what is watched. */
 uint32
 dc_stamp_of_tenant(uint64 watch, uint32 tenant_hash)
 {
-	uint32		first = stamps_of_all();
-	uint64		n = shared->nstamps - first;
-
-	return first + (uint32) ((stamp_hash(watch, tenant_hash) * n) >> 32);
+	return stamp_hash(watch, tenant_hash) & ~OF_ALL;
 }
 
 /* The stamp for changes that touch every tenant of what is watched. */
 uint32
 dc_stamp_of_all(uint64 watch)
 {
-	return stamp_hash(~watch, 0) & (stamps_of_all() - 1);
+	return stamp_hash(~watch, 0) | OF_ALL;
 }
 
 /*
@@ -164,12 +172,10 @@ dc_xid_running(uint64 xid)
 uint64
 dc_stamp_push(uint32 stamp_number, uint64 writer)
 {
-	DcSharedStamp *stamp = &shared->stamps[stamp_number];
+	DcSharedStamp *stamp = stamp_at(stamp_number);
 	uint64		asked = 0;
 	uint64		asked_at = 0;
 	bool		ended = false;
-
-	Assert(stamp_number < shared->nstamps);
 
 	for (;;)
 	{
@@ -225,17 +231,15 @@ dc_stamp_push(uint32 stamp_number, uint64 writer)
 uint64
 dc_stamp_version(uint32 stamp_number)
 {
-	Assert(stamp_number < shared->nstamps);
-	return pg_atomic_read_u64(&shared->stamps[stamp_number].version);
+	return pg_atomic_read_u64(&stamp_at(stamp_number)->version);
 }
 
 /* Copy a stamp. */
 void
 dc_stamp_read(uint32 stamp_number, DcStamp *copy)
 {
-	DcSharedStamp *stamp = &shared->stamps[stamp_number];
+	DcSharedStamp *stamp = stamp_at(stamp_number);
 
-	Assert(stamp_number < shared->nstamps);
 	SpinLockAcquire(&stamp->mutex);
 	copy->version = pg_atomic_read_u64(&stamp->version);
 	copy->ended = stamp->ended;
@@ -255,7 +259,7 @@ dc_stamp_read(uint32 stamp_number, DcStamp *copy)
 void
 dc_stamp_settle(uint32 stamp_number, uint64 writer)
 {
-	DcSharedStamp *stamp = &shared->stamps[stamp_number];
+	DcSharedStamp *stamp = stamp_at(stamp_number);
 	uint64		next = dc_xid_next();
 
 	SpinLockAcquire(&stamp->mutex);
@@ -275,7 +279,7 @@ dc_stamp_settle(uint32 stamp_number, uint64 writer)
 void
 dc_stamp_next_round(uint32 stamp_number, uint64 passed)
 {
-	DcSharedStamp *stamp = &shared->stamps[stamp_number];
+	DcSharedStamp *stamp = stamp_at(stamp_number);
 	uint64		next = dc_xid_next();
 
 	SpinLockAcquire(&stamp->mutex);
@@ -333,7 +337,30 @@ newest_prepared(void)
 }
 
 /*
- * The oldest transaction that the stamps know everything about.
+ * What prepared transactions may have moved, and others may have missed, takes
+ * as many rounds of waiting as any move, and the one that comes with its end.
+ */
+#define FLOOR_ROUNDS (DC_WRITER_ROUNDS(DC_WRITER_MOVE(3)) + 1)
+
+/* "floor" in one word: all before this ID, and the rounds to go after that. */
+#define FLOOR(xid, rounds)	((xid) | (uint64) (rounds) << 60)
+#define FLOOR_XID(floor)	((floor) & ~FLOOR(0, 15))
+#define FLOOR_ROUNDS_LEFT(floor) ((int) ((floor) >> 60))
+
+static uint64
+find_floor(void)
+{
+	uint64		newest = newest_prepared();
+	uint64		found = newest == 0 ? FLOOR(FirstNormalTransactionId, 0) :
+	FLOOR(newest + 1, FLOOR_ROUNDS);
+	uint64		floor = 0;
+
+	return pg_atomic_compare_exchange_u64(&shared->floor, &floor, found) ? found : floor;
+}
+
+/*
+ * Do the stamps know of all that a snapshot with this xmin does not see, or may
+ * have seen without being told?
  *
  * Shared memory is made anew when the server starts, and what a prepared
  * transaction has announced is gone with the old one, while the transaction
@@ -341,18 +368,28 @@ newest_prepared(void)
  * that was prepared before the start can tell nothing from a stamp.  They are
  * all there before the server accepts connections, and who asks first finds
  * them; that it may find one that was prepared since does no harm.
+ *
+ * Their marks as movers are gone, too (see "Moves" above).  So each of them is
+ * taken for one that has moved rows of every tenant: once all are seen as ended,
+ * who may have missed that has a lower ID than the one that is next, and so on
+ * for as many rounds as there can be.
  */
-uint64
-dc_xid_floor(void)
+bool
+dc_xid_settled(uint64 xmin)
 {
 	uint64		floor = pg_atomic_read_u64(&shared->floor);
 
 	if (unlikely(floor == 0))
+		floor = find_floor();
+	while (xmin >= FLOOR_XID(floor))
 	{
-		uint64		found = Max(newest_prepared() + 1, FirstNormalTransactionId);
+		uint64		next;
 
-		if (pg_atomic_compare_exchange_u64(&shared->floor, &floor, found))
-			floor = found;
+		if (likely(FLOOR_ROUNDS_LEFT(floor) == 0))
+			return true;
+		next = FLOOR(dc_xid_next(), FLOOR_ROUNDS_LEFT(floor) - 1);
+		if (pg_atomic_compare_exchange_u64(&shared->floor, &floor, next))
+			floor = next;
 	}
-	return floor;
+	return false;
 }

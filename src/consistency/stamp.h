@@ -88,6 +88,6 @@ extern void dc_stamp_next_round(uint32 stamp, uint64 passed);
 extern uint64 dc_xid_next(void);
 extern uint64 dc_xid_widen(TransactionId xid, uint64 next);
 extern bool dc_xid_running(uint64 xid);
-extern uint64 dc_xid_floor(void);
+extern bool dc_xid_settled(uint64 xmin);
 
 #endif							/* DASHCACHE_STAMP_H */

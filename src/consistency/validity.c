@@ -229,17 +229,15 @@ again:
 static void
 pack_view(uint16 *w, int words, const DcStampView *view)
 {
-	uint32		first = view->stamp | (uint32) (view->prefix & 0xFF) << 24;
+	uint32		prefix = (uint32) view->prefix;
 
-	Assert(view->stamp >> 24 == 0);
-	memcpy(w, &first, sizeof(first));
-	w[2] = (uint16) (view->prefix >> 8);
+	memcpy(w, &view->stamp, sizeof(uint32));
+	memcpy(w + 2, &prefix, sizeof(uint32));
 	if (words > DC_VIEW_SHORT)
-		w[3] = (uint16) (view->prefix >> 24);
+		w[4] = (uint16) (view->prefix >> 32);
 	if (words > DC_VIEW_MIDDLE)
 	{
-		w[4] = (uint16) (view->prefix >> 40);
-		w[5] = (uint16) (view->prefix >> 56);
+		w[5] = (uint16) (view->prefix >> 48);
 		w[6] = view->later;
 	}
 }
@@ -258,7 +256,7 @@ dc_proof_make(DcProof *proof, const DcSnapshot *snapshot,
 	uint64		longest = 0;
 	uint16		later = 0;
 
-	if (snapshot->xmin < dc_xid_floor())
+	if (!dc_xid_settled(snapshot->xmin))
 		return false;
 
 	views = palloc(sizeof(DcStampView) * nstamps);
@@ -278,8 +276,8 @@ dc_proof_make(DcProof *proof, const DcSnapshot *snapshot,
 	proof->snapshot_xmax = snapshot->xmax;
 	proof->newest_before = (uint32) Min(snapshot->xmax - newest, PG_UINT32_MAX);
 	proof->nviews = nstamps;
-	proof->words = later != 0 || longest >> 40 != 0 ? DC_VIEW_LONG :
-		longest >> 24 != 0 ? DC_VIEW_MIDDLE : DC_VIEW_SHORT;
+	proof->words = later != 0 || longest >> 48 != 0 ? DC_VIEW_LONG :
+		longest >> 32 != 0 ? DC_VIEW_MIDDLE : DC_VIEW_SHORT;
 	for (int i = 0; i < nstamps; i++)
 		pack_view(&proof->views[i * proof->words], proof->words, &views[i]);
 	pfree(views);
@@ -297,10 +295,12 @@ sees_all(const DcProof *proof)
 
 		for (int i = proof->nviews; i > 0; i--, w += DC_VIEW_SHORT)
 		{
-			uint32		first;
+			uint32		stamp;
+			uint32		prefix;
 
-			memcpy(&first, w, sizeof(first));
-			if (dc_stamp_version(first & 0xFFFFFF) != (first >> 24 | (uint32) w[2] << 8))
+			memcpy(&stamp, w, sizeof(stamp));
+			memcpy(&prefix, w + 2, sizeof(prefix));
+			if (dc_stamp_version(stamp) != prefix)
 				return false;
 		}
 		return true;
@@ -328,7 +328,7 @@ dc_proof_holds(const DcProof *proof, const DcSnapshot *snapshot)
 	if (snapshot->xmax <= proof->snapshot_xmax &&
 		snapshot->xmin <= proof->snapshot_xmax - proof->newest_before)
 		return false;
-	if (snapshot->xmin < dc_xid_floor())
+	if (!dc_xid_settled(snapshot->xmin))
 		return false;
 	return sees_all(proof);
 }
@@ -345,7 +345,7 @@ dc_proof_check(const DcProof *proof, const DcSnapshot *snapshot,
 
 	if (dc_proof_holds(proof, snapshot))
 		return DC_VALID;
-	if (snapshot->xmin < dc_xid_floor())
+	if (!dc_xid_settled(snapshot->xmin))
 		return DC_UNCERTAIN;
 
 	for (int i = 0; i < proof->nviews; i++)
@@ -407,11 +407,12 @@ dc_proof_is_latest(const DcProof *proof)
 /*
  * A digest of what a proof says that was seen, not of who has seen it: two proofs
  * of the same answer have the same one, unless something has changed in between.
+ * "version": that of the widget's definition.
  */
 uint32
-dc_proof_digest(const DcProof *proof)
+dc_proof_digest(const DcProof *proof, uint64 version)
 {
-	uint64		digest = 0;
+	uint64		digest = dc_mix64(version);
 
 	for (int i = 0; i < proof->nviews; i++)
 	{
@@ -420,6 +421,26 @@ dc_proof_digest(const DcProof *proof)
 		digest = dc_mix64(digest ^ view.prefix) + (((uint64) view.stamp << 16) | view.later);
 	}
 	return (uint32) dc_mix64(digest);
+}
+
+/*
+ * The proof of an answer that was right when the server started, and "next_xid"
+ * was next: of all that have announced themselves since it has seen none.
+ * "proof" has room for it.
+ */
+void
+dc_proof_from_start(DcProof *proof, uint64 next_xid, const uint32 *stamps, int nstamps)
+{
+	proof->snapshot_xmax = next_xid;
+	proof->newest_before = 1;
+	proof->nviews = nstamps;
+	proof->words = DC_VIEW_SHORT;
+	for (int i = 0; i < nstamps; i++)
+	{
+		DcStampView view = {.stamp = stamps[i]};
+
+		pack_view(&proof->views[i * DC_VIEW_SHORT], DC_VIEW_SHORT, &view);
+	}
 }
 
 /* Does the snapshot see every writer of a stamp?  False if uncertain. */

@@ -28,7 +28,7 @@ typedef struct DcSnapshot
  */
 typedef struct DcStampView
 {
-	uint32		stamp;			/* 24 bits of it */
+	uint32		stamp;
 	uint16		later;
 	uint64		prefix;
 } DcStampView;
@@ -49,8 +49,8 @@ typedef struct DcProof
 } DcProof;
 
 /* Words to a view. */
-#define DC_VIEW_SHORT 3			/* 24 bits for the stamp and the prefix each */
-#define DC_VIEW_MIDDLE 4		/* 40 bits for the prefix */
+#define DC_VIEW_SHORT 4			/* 32 bits for the stamp and the prefix each */
+#define DC_VIEW_MIDDLE 5		/* 48 bits for the prefix */
 #define DC_VIEW_LONG 7			/* all of it, and "later" */
 
 /* Room for the proof of so many views, however they turn out. */
@@ -67,17 +67,17 @@ dc_proof_view(const DcProof *proof, int i)
 {
 	const uint16 *w = &proof->views[i * proof->words];
 	DcStampView view;
-	uint32		first;
+	uint32		prefix;
 
-	memcpy(&first, w, sizeof(first));
-	view.stamp = first & 0xFFFFFF;
-	view.prefix = first >> 24 | (uint32) w[2] << 8;
+	memcpy(&view.stamp, w, sizeof(uint32));
+	memcpy(&prefix, w + 2, sizeof(uint32));
+	view.prefix = prefix;
 	view.later = 0;
 	if (unlikely(proof->words > DC_VIEW_SHORT))
-		view.prefix |= (uint64) w[3] << 24;
+		view.prefix |= (uint64) w[4] << 32;
 	if (unlikely(proof->words > DC_VIEW_MIDDLE))
 	{
-		view.prefix |= (uint64) w[4] << 40 | (uint64) w[5] << 56;
+		view.prefix |= (uint64) w[5] << 48;
 		view.later = w[6];
 	}
 	return view;
@@ -109,8 +109,10 @@ extern DcVerdict dc_proof_check(const DcProof *proof,
 								DcCulprit *culprit);
 extern bool dc_proof_holds_on(const DcProof *proof, uint32 stamp,
 							  const DcSnapshot *snapshot);
-extern uint32 dc_proof_digest(const DcProof *proof);
+extern uint32 dc_proof_digest(const DcProof *proof, uint64 version);
 extern bool dc_proof_is_latest(const DcProof *proof);
+extern void dc_proof_from_start(DcProof *proof, uint64 next_xid,
+								const uint32 *stamps, int nstamps);
 extern bool dc_stamp_all_seen(uint32 stamp, const DcSnapshot *snapshot);
 
 #endif							/* DASHCACHE_VALIDITY_H */

@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "widget/settings.h"
+
 #include "utils/timestamp.h"
 
 /* What a read asks for. */
@@ -17,6 +19,7 @@ typedef struct DcRequest
 {
 	Datum		tenant;			/* of the type the caller has given */
 	Oid			tenant_type;
+	const DcSettings *settings; /* to read it under; NULL: the session's */
 	Datum		params;			/* a jsonb object, perhaps with a short header */
 	bool		refresh;
 

@@ -29,6 +29,7 @@
 #include "read/answer_stamps.h"
 #include "read/compute.h"
 #include "read/stale.h"
+#include "store/compress.h"
 #include "store/estimate.h"
 #include "store/flight.h"
 #include "store/store.h"
@@ -85,11 +86,16 @@ dc_fill_store(DcLookup *lookup, const char *payload, Size payload_len,
 
 	content.proof = proof;
 	content.proof_len = DC_PROOF_SIZE(proof);
-	content.payload = payload;
-	content.payload_len = payload_len;
+	content.answer_len = payload_len;
+	content.payload = dc_compress(payload, payload_len, &content.payload_len);
+	if (content.payload == NULL)
+	{
+		content.payload = payload;
+		content.payload_len = payload_len;
+	}
 	content.background = lookup->background;
 	content.missed = !lookup->background && !lookup->refresh;
-	content.digest = dc_proof_digest(proof) ^ murmurhash32((uint32) widget->version);
+	content.digest = dc_proof_digest(proof, widget->version);
 	content.etag = lookup->answer->etag;
 	content.generated_at = computed->generated_at;
 	content.fresh_at = dc_stale_fresh_at(proof, computed);

@@ -22,6 +22,7 @@
 #include "read/answer_stamps.h"
 #include "read/stale.h"
 #include "read/tenant.h"
+#include "store/compress.h"
 #include "store/estimate.h"
 
 #include "access/parallel.h"
@@ -159,13 +160,17 @@ too_new_for_clock(const DcWidget *widget, const DcSharedEntry *entry)
 		GetCurrentTransactionStartTimestamp() < dc_entry_valid_from(entry);
 }
 
-/* Copy an entry's answer.  Its partition is locked. */
+/*
+ * Copy an entry's answer.  Its partition is locked; what is compressed is left
+ * for finish_serving(), when it is not.
+ */
 static void
 serve(DcLookup *lookup, DcSharedEntry *entry, TimestampTz now,
 	  DcAnswerSource source, const char *reason)
 {
 	DcAnswer   *answer = lookup->answer;
 
+	lookup->compressed = NULL;
 	answer->source = source;
 	answer->reason = reason;
 	answer->generated_at = entry->generated_at;
@@ -181,10 +186,26 @@ serve(DcLookup *lookup, DcSharedEntry *entry, TimestampTz now,
 		dc_stats_add(lookup->widget->stats, DC_COUNT_STALE_HITS, 1);
 		dc_stats_add(lookup->widget->stats, DC_COUNT_SAVED_US, entry->compute_us);
 	}
-	enlargeStringInfo(lookup->out, entry->payload_len);
-	dc_entry_copy(entry, lookup->out->data + lookup->out->len);
-	lookup->out->len += entry->payload_len;
-	lookup->out->data[lookup->out->len] = '\0';
+	if (entry->payload_len == entry->answer_len)
+	{
+		enlargeStringInfo(lookup->out, entry->payload_len);
+		dc_entry_copy(entry, lookup->out->data + lookup->out->len);
+		lookup->out->len += entry->payload_len;
+		lookup->out->data[lookup->out->len] = '\0';
+	}
+	else
+	{
+		lookup->compressed_len = entry->payload_len;
+		lookup->compressed = dc_compressed_room(entry->payload_len);
+		dc_entry_copy(entry, lookup->compressed);
+	}
+}
+
+static inline void
+finish_serving(DcLookup *lookup)
+{
+	if (lookup->compressed != NULL)
+		dc_decompress(lookup->compressed, lookup->compressed_len, lookup->out);
 }
 
 /*
@@ -247,6 +268,8 @@ dc_lookup_try_cache(DcLookup *lookup)
 	}
 	dc_store_unlock(&lookup->key);
 
+	if (served)
+		finish_serving(lookup);
 	if (first)
 		dc_answer_changed(widget, lookup->tenant, &culprit);
 	if (asked)
@@ -279,6 +302,8 @@ dc_lookup_last_answer(DcLookup *lookup, bool really)
 			  verdict == DC_CHANGED ? "changed" :
 			  verdict == DC_UNCERTAIN ? "uncertain" : lookup->reason);
 	dc_store_unlock(&lookup->key);
+	if (usable && really)
+		finish_serving(lookup);
 	return usable;
 }
 

@@ -38,6 +38,10 @@ typedef struct DcLookup
 	const char *reason;
 	/* others' answers would be of no use, nor ours to them; likewise */
 	bool		alone;
+
+	/* the answer that was served, if it is yet to be decompressed */
+	char	   *compressed;
+	Size		compressed_len;
 } DcLookup;
 
 extern bool dc_lookup_may_use_cache(DcLookup *lookup);

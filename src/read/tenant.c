@@ -31,7 +31,8 @@ dc_tenant_convert(const DcRequest *request, DcWidget *widget)
 {
 	DcTenantType *type = &widget->tenant_type;
 	ErrorContextCallback callback;
-	DcAsOwner	as_owner;
+	DcAsOwner	work;
+	bool		as_owner;
 	char	   *literal;
 	Datum		converted;
 
@@ -62,11 +63,14 @@ dc_tenant_convert(const DcRequest *request, DcWidget *widget)
 	 * The functions that a domain's CHECK calls are whoever's that made it:
 	 * they must not run as a superuser who asks, or as a worker.
 	 */
-	if (type->calls_others)
-		dc_owner_begin(&as_owner, widget->owner, &widget->settings);
+	as_owner = type->calls_others ||
+		(type->reads_settings && request->settings != NULL);
+	if (as_owner)
+		dc_owner_begin(&work, widget->owner, request->settings != NULL ?
+					   request->settings : &widget->settings);
 	converted = InputFunctionCall(&type->input, literal, type->ioparam, -1);
-	if (type->calls_others)
-		dc_owner_end(&as_owner);
+	if (as_owner)
+		dc_owner_end(&work);
 	error_context_stack = callback.previous;
 	return converted;
 }

@@ -144,6 +144,7 @@ dc_entry_fill(DcSharedEntry *entry, const DcKey *key, const DcContent *content)
 	entry->params_len = key->params_len;
 	entry->proof_len = content->proof_len;
 	entry->payload_len = content->payload_len;
+	entry->answer_len = content->answer_len;
 	entry->etag = content->etag;
 	entry->generated_at = content->generated_at;
 	entry->fresh_ms = fresh_ms(content);

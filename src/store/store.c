@@ -3,10 +3,10 @@
  * store.c
  *		The entries: keys, answers, and what was noted about them.
  *
- * A hash table in shared memory, divided into partitions.  An entry is a piece
- * of the memory reserved at start, or several (pieces.c); so key, answer and
- * bookkeeping all come out of dashcache.memory, and nothing is ever taken
- * beyond it.
+ * A hash table in shared memory, divided into partitions.  An entry is a
+ * piece of the memory that was reserved at start (pieces.c), or several; so key,
+ * answer and bookkeeping all come out of dashcache.memory, and nothing is ever
+ * taken beyond it.
  *
  * An entry is constant once it is in the table.  A new answer for the same key
  * is a new entry that takes the place of the old one.  The store knows what an
@@ -262,7 +262,7 @@ count_gauges(const DcSharedEntry *entry, int sign, Size size)
 	DcSharedStats *stats = dc_stats_get(entry->database, entry->widget);
 
 	dc_stats_add(stats, DC_COUNT_ENTRIES, sign);
-	dc_stats_add(stats, DC_COUNT_BYTES, sign * (int64) entry->payload_len);
+	dc_stats_add(stats, DC_COUNT_BYTES, sign * (int64) entry->answer_len);
 	dc_stats_add(stats, DC_COUNT_STORED_BYTES, sign * (int64) size);
 }
 
@@ -452,6 +452,43 @@ dc_store_put(const DcKey *key, const DcContent *content,
 	return result;
 }
 
+/*
+ * Store an answer again that was given out by dc_store_export(), with its usage.
+ * If there is an entry with the same key, that stays.  "permit": as above.
+ */
+DcPutResult
+dc_store_restore(const DcKey *key, const DcContent *content,
+				 const DcUsage *usage, DcPermit permit, void *arg)
+{
+	DcPartition *partition = dc_partition_of(key->hash);
+	DcSharedEntry *entry;
+	DcRef		ref;
+	DcRef		old_ref;
+	DcPutResult result = make_entry(key, content, &ref);
+
+	if (result != DC_PUT_STORED)
+		return result;
+	entry = dc_entry_at(ref);
+	pg_atomic_write_u32(&entry->hits, usage->hits);
+	pg_atomic_write_u32(&entry->last_used, DC_SECONDS(usage->last_used_at));
+	pg_atomic_write_u32(&entry->marks, usage->marks);
+	entry->unused_refreshes = usage->unused_refreshes;
+	entry->credit = usage->credit;
+
+	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
+	if (find_locked(key, &old_ref) != NULL)
+		result = DC_PUT_SUPERSEDED;
+	else if (!permit(arg))
+		result = DC_PUT_NOT_PERMITTED;
+	else
+		link_locked(partition, ref, entry);
+	LWLockRelease(&partition->lock);
+
+	if (result != DC_PUT_STORED)
+		dc_pieces_free(ref);
+	return result;
+}
+
 /* Remove the entries that match; returns how many.  Throws nothing. */
 int64
 dc_store_remove(DcMatch match, void *arg)
@@ -501,6 +538,76 @@ dc_store_scan(DcVisit visit, void *arg)
 		}
 		LWLockRelease(&partition->lock);
 	}
+}
+
+typedef struct Exporter
+{
+	DcExport	export;
+	void	   *arg;
+	char	   *payload;		/* a copy, as it may be in several pieces */
+	Size		capacity;
+} Exporter;
+
+static void
+export_entry(const DcSharedEntry *entry, void *arg)
+{
+	Exporter   *exporter = arg;
+	DcSharedEntry *e = unconstify(DcSharedEntry *, entry);
+	DcKey		key = {
+		.database = e->database,
+		.widget = e->widget,
+		.version = e->version,
+		.hash = e->hash,
+		.tenant_hash = e->tenant_hash,
+		.tenant_len = e->tenant_len,
+		.params_len = e->params_len,
+		.tenant = DC_ENTRY_TENANT(e),
+		.params = DC_ENTRY_PARAMS(e)
+	};
+	DcContent	content = {
+		.proof = DC_ENTRY_PROOF(e),
+		.proof_len = e->proof_len,
+		.payload_len = e->payload_len,
+		.answer_len = e->answer_len,
+		.etag = e->etag,
+		.generated_at = e->generated_at,
+		.fresh_at = dc_entry_fresh_at(e),
+		.valid_from = dc_entry_valid_from(e),
+		.expires_at = e->expires_at,
+		.compute_us = e->compute_us
+	};
+	DcUsage		usage = {
+		.hits = dc_entry_hits(e),
+		.last_used_at = dc_entry_last_used(e),
+		.marks = pg_atomic_read_u32(&e->marks),
+		.unused_refreshes = e->unused_refreshes,
+		.credit = e->credit
+	};
+
+	if (exporter->capacity < e->payload_len)
+	{
+		if (exporter->payload != NULL)
+			pfree(exporter->payload);
+		exporter->capacity = Max((Size) e->payload_len, 8192);
+		exporter->payload = MemoryContextAllocHuge(CurrentMemoryContext,
+												   exporter->capacity);
+	}
+	dc_entry_copy(e, exporter->payload);
+	content.payload = exporter->payload;
+	exporter->export(&key, &content, &usage, exporter->arg);
+}
+
+/*
+ * Give out all that is worth keeping of the entries, the oldest of each partition
+ * first, so that dc_store_restore() finds them in the same order.  What the
+ * pointers point to is the entry, whose partition is locked for reading.
+ */
+void
+dc_store_export(DcExport export, void *arg)
+{
+	Exporter	exporter = {.export = export,.arg = arg};
+
+	dc_store_scan(export_entry, &exporter);
 }
 
 /* How many entries there are. */

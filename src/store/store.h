@@ -49,8 +49,9 @@ typedef struct DcContent
 {
 	const void *proof;
 	uint16		proof_len;
-	const char *payload;
+	const char *payload;		/* or what dc_compress() has made of it */
 	Size		payload_len;
+	Size		answer_len;		/* before it was compressed, if it was */
 	bool		background;		/* nobody has asked for it now */
 	bool		missed;			/* it was computed since it was not there */
 	uint32		digest;			/* of the proof: equal if nothing has changed */
@@ -80,6 +81,16 @@ typedef struct DcLinks
 	DcRef		newer;
 } DcLinks;
 
+/* What was noted about the use of an entry. */
+typedef struct DcUsage
+{
+	uint32		hits;
+	TimestampTz last_used_at;	/* to a second; 0: never */
+	uint32		marks;			/* DC_MARK_... */
+	uint8		unused_refreshes;
+	uint8		credit;			/* see sieve.h */
+} DcUsage;
+
 /*
  * An entry: what a piece of the store's memory holds.  All is constant while
  * the entry is in the table, but for the links, "credit", and the atomics.
@@ -102,6 +113,7 @@ typedef struct DcSharedEntry
 	uint32		tenant_len;
 	uint32		params_len;
 	uint32		payload_len;
+	uint32		answer_len;		/* larger, if the payload is compressed */
 	DcRef		next;			/* in the hash chain */
 	DcLinks		links[DC_CHAINS];
 	uint32		fresh_ms;		/* so long before generated_at; the most:
@@ -120,7 +132,7 @@ typedef struct DcSharedEntry
 	char		data[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
 } DcSharedEntry;
 
-StaticAssertDecl(offsetof(DcSharedEntry, data) == 120, "an entry is small");
+StaticAssertDecl(offsetof(DcSharedEntry, data) == 128, "an entry is small");
 
 /* Marks of an entry. */
 #define DC_MARK_VISITED 1		/* used since eviction last passed by */
@@ -214,6 +226,8 @@ typedef bool (*DcMatch) (const DcSharedEntry *entry, void *arg);
 /* Called with a partition locked for reading: may allocate and throw. */
 typedef void (*DcVisit) (const DcSharedEntry *entry, void *arg);
 typedef void (*DcEntryVisit) (DcSharedEntry *entry, void *arg);
+typedef void (*DcExport) (const DcKey *key, const DcContent *content,
+						  const DcUsage *usage, void *arg);
 
 extern Size dc_store_shmem_min(void);
 extern void dc_store_shmem_init(void *place, Size size);
@@ -241,6 +255,10 @@ extern void dc_store_scan(DcVisit visit, void *arg);
  * partition locked: quick, throws nothing.
  */
 extern bool (*dc_store_is_current) (const DcSharedEntry *entry);
+extern void dc_store_export(DcExport export, void *arg);
+extern DcPutResult dc_store_restore(const DcKey *key, const DcContent *content,
+									const DcUsage *usage,
+									DcPermit permit, void *arg);
 
 extern Size dc_store_largest(void);
 extern uint64 dc_store_entries(void);

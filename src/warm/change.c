@@ -25,8 +25,8 @@
 #include "read/stale.h"
 #include "store/refresh_queue.h"
 #include "store/store.h"
-#include "warm/pool.h"
-#include "warm/tasks.h"
+#include "warm/dashboards.h"
+#include "warm/task.h"
 #include "widget/metacache.h"
 
 #include "miscadmin.h"
@@ -107,28 +107,30 @@ dc_change_refresh_queued(void)
  *-------------------------------------------------------------------------
  */
 
+static void
+watch_widgets(DcDashboard *dashboard, void *arg)
+{
+	HTAB	   *widgets = arg;
+
+	if (!dashboard->warm_on_change)
+		return;
+	for (int i = 0; i < dashboard->nwidgets; i++)
+	{
+		Watched    *watched = hash_search(widgets, &dashboard->widgets[i].id,
+										  HASH_ENTER, NULL);
+
+		watched->version = dashboard->widgets[i].version;
+	}
+}
+
 static HTAB *
 watched_widgets(void)
 {
 	HASHCTL		ctl = {.keysize = sizeof(uint32),.entrysize = sizeof(Watched),.hcxt = CurrentMemoryContext};
 	HTAB	   *widgets = hash_create("dashcache widgets", 64, &ctl,
 									  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	ListCell   *lc;
 
-	foreach(lc, dc_metacache_dashboards())
-	{
-		DcDashboard *dashboard = lfirst(lc);
-
-		if (!dashboard->warm_on_change)
-			continue;
-		for (int i = 0; i < dashboard->nwidgets; i++)
-		{
-			Watched    *watched = hash_search(widgets, &dashboard->widgets[i].id,
-											  HASH_ENTER, NULL);
-
-			watched->version = dashboard->widgets[i].version;
-		}
-	}
+	(void) dc_dashboards_each(NULL, watch_widgets, widgets);
 	return widgets;
 }
 

@@ -9,6 +9,8 @@
  * the server was down is done once, at start.  A job whose last run has not
  * ended waits for its next turn.
  *
+ * A turn that cannot be taken at all is written down as a run that has failed.
+ *
  * Those with a cron expression are jobs of pg_cron, too, which calls
  * dashcache_run_job().
  *
@@ -21,9 +23,10 @@
 #include "warm/jobs.h"
 
 #include "demand.h"
+#include "warm/dashboards.h"
 #include "warm/schedule.h"
+#include "warm/task.h"
 #include "warm/uses.h"
-#include "widget/acl.h"
 #include "widget/catalog.h"
 #include "widget/metacache.h"
 
@@ -31,7 +34,9 @@
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -45,6 +50,9 @@
 
 /* When there is no room for a run, it is tried again after this. */
 #define RETRY_US USECS_PER_SEC
+
+/* A job that fails, and whose next turn is not known either, after this. */
+#define FAILED_RETRY_US USECS_PER_MINUTE
 
 /* A job that is due. */
 typedef struct DueJob
@@ -75,6 +83,18 @@ dc_jobs_next_run_id(void)
 	return nextval_internal(get_relname_relid("run_id", namespace), false);
 }
 
+/* Ask for a run, and give it a number; 0 if too many runs wait already. */
+static int64
+request_run(DcRunRequest *request)
+{
+	/* most often this is known without using up a number */
+	if (!dc_run_is_room())
+		return 0;
+	request->id = dc_jobs_next_run_id();
+	request->database = MyDatabaseId;
+	return dc_run_request(request) ? request->id : 0;
+}
+
 /*
  * Ask for a run.  "dashboard" NULL: all that the role owns; "tenant" NULL:
  * those configured and in use; "hour_of_week" not -1: those expected in it.
@@ -86,9 +106,7 @@ dc_jobs_request(const char *dashboard, const char *tenant, Oid role,
 {
 	DcRunRequest request = {0};
 
-	request.id = dc_jobs_next_run_id();
 	request.job = job;
-	request.database = MyDatabaseId;
 	request.role = role;
 	request.hour_of_week = hour_of_week;
 	if (dashboard != NULL)
@@ -96,7 +114,21 @@ dc_jobs_request(const char *dashboard, const char *tenant, Oid role,
 	request.one_tenant = tenant != NULL;
 	if (tenant != NULL)
 		strlcpy(request.tenant, tenant, DC_RUN_TENANT_LEN);
-	return dc_run_request(&request) ? request.id : 0;
+	return request_run(&request);
+}
+
+/*
+ * Ask for a run of all dashboards that are warmed on start, whosever they are.
+ * One for each would be more than there is room for.  False if there is none.
+ */
+bool
+dc_jobs_request_at_start(void)
+{
+	DcRunRequest request = {0};
+
+	request.at_start = true;
+	request.hour_of_week = -1;
+	return request_run(&request) != 0;
 }
 
 /* The hour of the week for which visitors are expected now. */
@@ -106,14 +138,28 @@ dc_jobs_hour_ahead(TimestampTz now)
 	return dc_schedule_hour_of_week(now + AHEAD_US);
 }
 
+/* What is done for the jobs that are due at one time. */
+typedef struct Turn
+{
+	DueJob	   *job;
+	TimestampTz now;
+	TimestampTz next;			/* the job's next turn */
+	bool		waits;			/* there was no room for its run */
+	List	   *noted;			/* of Noted, by all jobs */
+} Turn;
+
 /* Note who came in an hour, once, however many jobs want to know. */
 static void
-note_visits(DcDashboard *dashboard, TimestampTz hour, List **all_noted)
+note_visits(DcDashboard *dashboard, void *arg)
 {
+	Turn	   *turn = arg;
+	TimestampTz hour = turn->job->next_run - USECS_PER_HOUR;
 	Noted	   *noted;
 	ListCell   *lc;
 
-	foreach(lc, *all_noted)
+	if (!has_privs_of_role(turn->job->role, dashboard->owner))
+		return;
+	foreach(lc, turn->noted)
 	{
 		noted = lfirst(lc);
 		if (noted->hour == hour && strcmp(noted->dashboard, dashboard->name) == 0)
@@ -122,7 +168,7 @@ note_visits(DcDashboard *dashboard, TimestampTz hour, List **all_noted)
 	noted = palloc(sizeof(Noted));
 	noted->dashboard = pstrdup(dashboard->name);
 	noted->hour = hour;
-	*all_noted = lappend(*all_noted, noted);
+	turn->noted = lappend(turn->noted, noted);
 	dc_visits_save(dashboard, hour);
 }
 
@@ -136,27 +182,40 @@ next_run(const DueJob *job, TimestampTz now)
 	return Min(dc_schedule_next_hour(now, 0), dc_schedule_next_hour(now, AHEAD_US));
 }
 
-/* Do what is to be done for a job.  False: try again soon. */
-static bool
-start(const DueJob *job, TimestampTz now, List **noted)
+/* Do what is to be done for a job. */
+static void
+take_turn(void *arg)
 {
-	ListCell   *lc;
+	Turn	   *turn = arg;
+	DueJob	   *job = turn->job;
 
+	turn->next = next_run(job, turn->now);
 	if (job->kind == DC_SCHEDULE_PREDICTIVE && job->next_run % USECS_PER_HOUR == 0)
 	{
 		/* too late, and it is no longer known who came in that hour */
-		if (now - job->next_run < USECS_PER_HOUR / 4)
-		{
-			foreach(lc, dc_acl_dashboards(job->dashboard, job->role))
-				note_visits(lfirst(lc), job->next_run - USECS_PER_HOUR, noted);
-		}
-		return true;
+		if (turn->now - job->next_run < USECS_PER_HOUR / 4)
+			(void) dc_dashboards_each(job->dashboard, note_visits, turn);
 	}
-	if (dc_run_of_job_exists(MyDatabaseId, job->id))
-		return true;
-	return dc_jobs_request(job->dashboard, job->tenant, job->role, job->id,
-						   job->kind == DC_SCHEDULE_PREDICTIVE ?
-						   dc_jobs_hour_ahead(now) : -1) != 0;
+	else if (!dc_run_of_job_exists(MyDatabaseId, job->id))
+		turn->waits = dc_jobs_request(job->dashboard, job->tenant, job->role, job->id,
+									  job->kind == DC_SCHEDULE_PREDICTIVE ?
+									  dc_jobs_hour_ahead(turn->now) : -1) == 0;
+}
+
+/* A turn could not be taken: let dashcache_runs and dashcache_jobs tell why. */
+static void
+save_failure(const Turn *turn, const char *error)
+{
+	DcRunProgress run = {0};
+
+	run.id = dc_jobs_next_run_id();
+	run.job = turn->job->id;
+	if (turn->job->dashboard != NULL)
+		strlcpy(run.dashboard, turn->job->dashboard, NAMEDATALEN);
+	run.started_at = turn->now;
+	strlcpy(run.last_error, error,
+			pg_mbcliplen(error, strlen(error), sizeof(run.last_error) - 1) + 1);
+	dc_jobs_save_run(&run);
 }
 
 /* The jobs that are due, locked, so that no other worker starts them, too. */
@@ -164,15 +223,17 @@ static List *
 read_due(TimestampTz now)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	Oid			type = TIMESTAMPTZOID;
-	Datum		value = TimestampTzGetDatum(now);
+	Oid			types[2] = {TIMESTAMPTZOID, BOOLOID};
+	Datum		values[2] = {TimestampTzGetDatum(now), BoolGetDatum(dc_run_is_room())};
 	List	   *jobs = NIL;
 	uint64		n;
 
+	/* without room for a run there may still be something to learn */
 	n = dc_catalog_execute("SELECT id, dashboard, tenant, kind, every, role, anchor, next_run"
 						   " FROM dashcache.job WHERE active AND kind <> 'c' AND next_run <= $1"
+						   "  AND ($2 OR kind = 'p')"
 						   " ORDER BY next_run, id FOR UPDATE SKIP LOCKED",
-						   1, &type, &value, NULL);
+						   2, types, values, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
@@ -211,7 +272,7 @@ dc_jobs_due(TimestampTz now)
 	TimestampTz next = DT_NOEND;
 	DcCatalogWork work;
 	List	   *jobs;
-	List	   *noted = NIL;
+	Turn		turn = {.now = now};
 	ListCell   *lc;
 	Datum		earliest;
 	bool		isnull;
@@ -220,13 +281,21 @@ dc_jobs_due(TimestampTz now)
 	jobs = read_due(now);
 	foreach(lc, jobs)
 	{
-		DueJob	   *job = lfirst(lc);
 		Oid			types[2] = {INT8OID, TIMESTAMPTZOID};
 		Datum		values[2];
+		char	   *error;
 
-		values[0] = Int64GetDatum(job->id);
-		values[1] = TimestampTzGetDatum(start(job, now, &noted) ? next_run(job, now) :
-										now + RETRY_US);
+		turn.job = lfirst(lc);
+		turn.next = now + FAILED_RETRY_US;
+		turn.waits = false;
+		error = dc_task_attempt(take_turn, &turn,
+								psprintf("start job " INT64_FORMAT, turn.job->id));
+		if (turn.waits)
+			continue;
+		if (error != NULL)
+			save_failure(&turn, error);
+		values[0] = Int64GetDatum(turn.job->id);
+		values[1] = TimestampTzGetDatum(turn.next);
 		dc_catalog_execute("UPDATE dashcache.job SET next_run = $2 WHERE id = $1",
 						   2, types, values, NULL);
 	}
@@ -235,7 +304,11 @@ dc_jobs_due(TimestampTz now)
 	earliest = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
 		next = DatumGetTimestampTz(earliest);
-	/* what is due still is locked by somebody: no use in looking all the time */
+
+	/*
+	 * what is due still waits for room, or for who has locked it: not to be
+	 * looked at all the time
+	 */
 	if (next <= now)
 		next = now + RETRY_US;
 	dc_catalog_end(&work);

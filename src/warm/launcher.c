@@ -27,9 +27,11 @@
 
 #include "demand.h"
 #include "guc.h"
+#include "persist/restore.h"
 #include "store/refresh_queue.h"
 #include "warm/pool.h"
 #include "warm/run.h"
+#include "warm/sweep.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -54,7 +56,7 @@
 #define MAX_DEMANDS 256
 
 /* Between two tries of starting a worker if the server has no slot for one. */
-#define NO_SLOT_DELAY_MS 10000
+#define NO_SLOT_DELAY_MS 5000
 
 /* The longest that a database waits whose workers fail. */
 #define MAX_BACKOFF_MS 300000
@@ -172,6 +174,8 @@ static void
 list_databases(void)
 {
 	MemoryContext context = CurrentMemoryContext;
+	List	   *occupied = dc_sweep_databases();
+	List	   *existing = NIL;
 	List	   *found = NIL;
 	Relation	relation;
 	TableScanDesc scan;
@@ -186,6 +190,7 @@ list_databases(void)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 
+		existing = lappend_oid(existing, database->oid);
 		if (database->datallowconn && !database->datistemplate)
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
@@ -196,6 +201,7 @@ list_databases(void)
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
+	dc_sweep_gone(occupied, existing);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
 
@@ -217,6 +223,7 @@ list_databases(void)
 			note_end(lfirst_oid(lc), true);
 		}
 	}
+	list_free(occupied);
 	list_free(known);
 	known = found;
 }
@@ -425,6 +432,10 @@ dashcache_launcher_main(Datum arg)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
+
+	/* what there was before the start, before anything is warmed */
+	dc_restore();
+
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	before_shmem_exit(gone, (Datum) 0);

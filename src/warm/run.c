@@ -11,10 +11,7 @@
  * by a remainder of their hash; so workers need not have the same list of
  * tenants, nor any in shared memory.
  *
- * The last one to leave writes down how it went (warm/jobs.c) and gives back
- * the slot.  A worker that is terminated leaves on its way out, and gives back
- * the task it was at, for another one; what it had put off counts as failed.  If
- * it was the last, the launcher sends another one, to go on.
+ * How workers take part in a run is in run_work.c.
  *
  * Locking: all under "lock", but for the atomics.  "moved" is broadcast when a
  * run has come forward, for those who wait for it.
@@ -26,78 +23,13 @@
 #include "warm/run.h"
 
 #include "demand.h"
-#include "guc.h"
-#include "preload.h"
+#include "warm/run_internal.h"
 
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "port/atomics.h"
-#include "storage/condition_variable.h"
-#include "storage/ipc.h"
-#include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
-#define RUNS 32
-
-/* How often a run is planned anew whose planner was terminated. */
-#define MAX_PLANNINGS 3
-
-/* How many tasks may be given back: one may be what ends its workers. */
-#define MAX_GIVEN_BACK 16
-
-typedef enum RunState
-{
-	FREE,
-	WAITING,					/* for a worker to plan it */
-	PLANNING,
-	RUNNING,
-	FINISHING					/* its result is being written down */
-} RunState;
-
-typedef struct DcSharedRun
-{
-	RunState	state;
-	DcRunRequest request;
-	DcRunPlan	plan;
-	TimestampTz started_at;
-	int			plannings;
-	int			workers;		/* that have joined and not left */
-	bool		cancelled;
-	int			next_task;
-	int			given_back[MAX_GIVEN_BACK]; /* tasks to be done again */
-	int			ngiven_back;	/* of these, so many wait */
-	int			times_given_back;
-	pg_atomic_uint64 warmed;
-	pg_atomic_uint64 already_current;
-	pg_atomic_uint64 failed;
-	char		last_error[256];
-} DcSharedRun;
-
-typedef struct DcSharedRuns
-{
-	LWLock		lock;
-	ConditionVariable moved;
-	DcSharedRun runs[RUNS];
-} DcSharedRuns;
-
-static DcSharedRuns *shared = NULL;
-
-/* The run that this worker has joined, and what it has taken of it. */
-static DcSharedRun *joined = NULL;
-static int	own_task = -1;		/* -1: none */
-
-/* What it has counted for that task, and what it has put off. */
-typedef struct OwnCounts
-{
-	int64		warmed;
-	int64		already_current;
-	int64		failed;
-	int64		put_off;
-} OwnCounts;
-
-static OwnCounts of_task;
-static int64 put_off_before = 0;	/* for tasks that it has done */
+DcSharedRuns *dc_runs = NULL;
 
 /* How many bytes of shared memory this takes. */
 Size
@@ -110,15 +42,15 @@ dc_run_shmem_size(void)
 void
 dc_run_shmem_init(void *place)
 {
-	shared = place;
-	memset(shared, 0, sizeof(*shared));
-	LWLockInitialize(&shared->lock, LWLockNewTrancheId());
-	ConditionVariableInit(&shared->moved);
-	for (int i = 0; i < RUNS; i++)
+	dc_runs = place;
+	memset(dc_runs, 0, sizeof(*dc_runs));
+	LWLockInitialize(&dc_runs->lock, LWLockNewTrancheId());
+	ConditionVariableInit(&dc_runs->moved);
+	for (int i = 0; i < MAX_RUNS; i++)
 	{
-		pg_atomic_init_u64(&shared->runs[i].warmed, 0);
-		pg_atomic_init_u64(&shared->runs[i].already_current, 0);
-		pg_atomic_init_u64(&shared->runs[i].failed, 0);
+		pg_atomic_init_u64(&dc_runs->runs[i].warmed, 0);
+		pg_atomic_init_u64(&dc_runs->runs[i].already_current, 0);
+		pg_atomic_init_u64(&dc_runs->runs[i].failed, 0);
 	}
 }
 
@@ -126,34 +58,34 @@ dc_run_shmem_init(void *place)
 void
 dc_run_attach(void *place)
 {
-	shared = place;
-	LWLockRegisterTranche(shared->lock.tranche, "dashcache_run");
+	dc_runs = place;
+	LWLockRegisterTranche(dc_runs->lock.tranche, "dashcache_run");
 }
 
 /* How many runs there can be at a time. */
 int
 dc_run_max(void)
 {
-	return RUNS;
-}
-
-static int
-tasks_of(const DcSharedRun *run)
-{
-	return run->plan.nsets + run->plan.nchunks;
-}
-
-static bool
-has_tasks_locked(const DcSharedRun *run)
-{
-	return run->state == RUNNING && !run->cancelled &&
-		(run->ngiven_back > 0 || run->next_task < tasks_of(run));
+	return MAX_RUNS;
 }
 
 /*-------------------------------------------------------------------------
  * Asking for runs
  *-------------------------------------------------------------------------
  */
+
+/* Is a slot free, or was it a moment ago? */
+bool
+dc_run_is_room(void)
+{
+	bool		room = false;
+
+	LWLockAcquire(&dc_runs->lock, LW_SHARED);
+	for (int i = 0; i < MAX_RUNS && !room; i++)
+		room = dc_runs->runs[i].state == RUN_FREE;
+	LWLockRelease(&dc_runs->lock);
+	return room;
+}
 
 /* Ask for a run.  False if too many wait already. */
 bool
@@ -163,14 +95,14 @@ dc_run_request(const DcRunRequest *request)
 
 	if (!dc_demand(request->database, 0))
 		return false;
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < RUNS && !done; i++)
+	LWLockAcquire(&dc_runs->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < MAX_RUNS && !done; i++)
 	{
-		DcSharedRun *run = &shared->runs[i];
+		DcSharedRun *run = &dc_runs->runs[i];
 
-		if (run->state != FREE)
+		if (run->state != RUN_FREE)
 			continue;
-		run->state = WAITING;
+		run->state = RUN_WAITING;
 		run->request = *request;
 		memset(&run->plan, 0, sizeof(run->plan));
 		run->started_at = GetCurrentTimestamp();
@@ -186,31 +118,32 @@ dc_run_request(const DcRunRequest *request)
 		run->last_error[0] = '\0';
 		done = true;
 	}
-	LWLockRelease(&shared->lock);
+	LWLockRelease(&dc_runs->lock);
 	return done && dc_demand(request->database, DC_DEMAND_RUNS);
 }
 
 static DcSharedRun *
 find_locked(int64 id)
 {
-	for (int i = 0; i < RUNS; i++)
+	for (int i = 0; i < MAX_RUNS; i++)
 	{
-		if (shared->runs[i].state != FREE && shared->runs[i].request.id == id &&
-			shared->runs[i].request.database == MyDatabaseId)
-			return &shared->runs[i];
+		if (dc_runs->runs[i].state != RUN_FREE && dc_runs->runs[i].request.id == id &&
+			dc_runs->runs[i].request.database == MyDatabaseId)
+			return &dc_runs->runs[i];
 	}
 	return NULL;
 }
 
-static void
-copy_progress(DcSharedRun *run, DcRunProgress *progress)
+/* Copy what a run has come to; under the lock. */
+void
+dc_run_copy_progress(DcSharedRun *run, DcRunProgress *progress)
 {
 	progress->id = run->request.id;
 	progress->job = run->request.job;
 	progress->database = run->request.database;
 	strlcpy(progress->dashboard, run->request.dashboard, NAMEDATALEN);
 	progress->started_at = run->started_at;
-	progress->waits = run->state == WAITING;
+	progress->waits = run->state == RUN_WAITING;
 	progress->planned = run->plan.planned;
 	progress->warmed = pg_atomic_read_u64(&run->warmed);
 	progress->already_current = pg_atomic_read_u64(&run->already_current);
@@ -224,11 +157,11 @@ dc_run_progress(int64 id, DcRunProgress *progress)
 {
 	DcSharedRun *run;
 
-	LWLockAcquire(&shared->lock, LW_SHARED);
+	LWLockAcquire(&dc_runs->lock, LW_SHARED);
 	run = find_locked(id);
 	if (run != NULL)
-		copy_progress(run, progress);
-	LWLockRelease(&shared->lock);
+		dc_run_copy_progress(run, progress);
+	LWLockRelease(&dc_runs->lock);
 	return run != NULL;
 }
 
@@ -238,14 +171,14 @@ dc_run_list(DcRunProgress *list, int capacity)
 {
 	int			n = 0;
 
-	LWLockAcquire(&shared->lock, LW_SHARED);
-	for (int i = 0; i < RUNS && n < capacity; i++)
+	LWLockAcquire(&dc_runs->lock, LW_SHARED);
+	for (int i = 0; i < MAX_RUNS && n < capacity; i++)
 	{
-		if (shared->runs[i].state != FREE &&
-			shared->runs[i].request.database == MyDatabaseId)
-			copy_progress(&shared->runs[i], &list[n++]);
+		if (dc_runs->runs[i].state != RUN_FREE &&
+			dc_runs->runs[i].request.database == MyDatabaseId)
+			dc_run_copy_progress(&dc_runs->runs[i], &list[n++]);
 	}
-	LWLockRelease(&shared->lock);
+	LWLockRelease(&dc_runs->lock);
 	return n;
 }
 
@@ -255,12 +188,12 @@ dc_run_of_job_exists(Oid database, int64 job)
 {
 	bool		found = false;
 
-	LWLockAcquire(&shared->lock, LW_SHARED);
-	for (int i = 0; i < RUNS; i++)
-		found |= shared->runs[i].state != FREE &&
-			shared->runs[i].request.database == database &&
-			shared->runs[i].request.job == job;
-	LWLockRelease(&shared->lock);
+	LWLockAcquire(&dc_runs->lock, LW_SHARED);
+	for (int i = 0; i < MAX_RUNS; i++)
+		found |= dc_runs->runs[i].state != RUN_FREE &&
+			dc_runs->runs[i].request.database == database &&
+			dc_runs->runs[i].request.job == job;
+	LWLockRelease(&dc_runs->lock);
 	return found;
 }
 
@@ -270,16 +203,16 @@ dc_run_cancel(int64 id)
 {
 	DcSharedRun *run;
 
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&dc_runs->lock, LW_EXCLUSIVE);
 	run = find_locked(id);
 	if (run != NULL)
 	{
 		run->cancelled = true;
 		strlcpy(run->last_error, "cancelled", sizeof(run->last_error));
-		if (run->state == WAITING)
-			run->state = RUNNING;	/* nothing to plan: only to finish */
+		if (run->state == RUN_WAITING)
+			run->state = RUN_RUNNING;	/* nothing to plan: only to finish */
 	}
-	LWLockRelease(&shared->lock);
+	LWLockRelease(&dc_runs->lock);
 	if (run != NULL)
 		(void) dc_demand(MyDatabaseId, DC_DEMAND_RUNS);
 }
@@ -290,274 +223,11 @@ dc_run_wait(int64 id, long timeout_ms)
 {
 	DcRunProgress progress;
 
-	ConditionVariablePrepareToSleep(&shared->moved);
+	ConditionVariablePrepareToSleep(&dc_runs->moved);
 	if (dc_run_progress(id, &progress))
-		(void) ConditionVariableTimedSleep(&shared->moved, timeout_ms,
+		(void) ConditionVariableTimedSleep(&dc_runs->moved, timeout_ms,
 										   PG_WAIT_EXTENSION);
 	ConditionVariableCancelSleep();
-}
-
-/*-------------------------------------------------------------------------
- * Working on a run
- *-------------------------------------------------------------------------
- */
-
-/* Nothing is taken, and nothing counted. */
-static void
-forget_own(void)
-{
-	own_task = -1;
-	memset(&of_task, 0, sizeof(of_task));
-	put_off_before = 0;
-}
-
-static void
-lose_locked(int64 entries)
-{
-	pg_atomic_fetch_add_u64(&joined->failed, entries);
-	if (joined->last_error[0] == '\0')
-		strlcpy(joined->last_error, "a worker was terminated",
-				sizeof(joined->last_error));
-}
-
-/* Give back the task that was begun, as if it had not been. */
-static void
-give_back_locked(void)
-{
-	if (joined->times_given_back == MAX_GIVEN_BACK)
-	{
-		lose_locked(of_task.put_off);
-		return;
-	}
-	joined->times_given_back++;
-	joined->given_back[joined->ngiven_back++] = own_task;
-	pg_atomic_fetch_sub_u64(&joined->warmed, of_task.warmed);
-	pg_atomic_fetch_sub_u64(&joined->already_current, of_task.already_current);
-	pg_atomic_fetch_sub_u64(&joined->failed, of_task.failed);
-}
-
-/* Leave on the way out. */
-static void
-leave_at_exit(int code, Datum arg)
-{
-	if (joined == NULL)
-		return;
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	joined->workers--;
-	if (own_task >= 0)
-		give_back_locked();
-	if (put_off_before > 0)
-		lose_locked(put_off_before);
-	if (joined->state == PLANNING)
-	{
-		if (joined->plannings < MAX_PLANNINGS)
-			joined->state = WAITING;
-		else
-		{
-			joined->state = RUNNING;
-			joined->cancelled = true;
-			lose_locked(0);
-		}
-	}
-	else if (joined->state == FINISHING)
-		joined->state = RUNNING;
-	LWLockRelease(&shared->lock);
-	joined = NULL;
-	(void) dc_demand(MyDatabaseId, DC_DEMAND_RUNS);
-}
-
-/* Is there something to do for one more worker, be it only to finish? */
-static bool
-wants_worker_locked(const DcSharedRun *run)
-{
-	return run->state == WAITING || has_tasks_locked(run) ||
-		(run->state == RUNNING && run->workers == 0);
-}
-
-/*
- * Join a run of this database that has something to do.  The caller makes the
- * plan, or takes tasks, and then leaves.
- */
-DcRunRole
-dc_run_join(DcRunRequest *request)
-{
-	static bool registered = false;
-	DcRunRole	role = DC_RUN_NONE;
-	bool		more = false;
-
-	Assert(joined == NULL);
-	if (!registered)
-	{
-		before_shmem_exit(leave_at_exit, (Datum) 0);
-		registered = true;
-	}
-
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < RUNS && !more; i++)
-	{
-		DcSharedRun *run = &shared->runs[i];
-
-		if (run->request.database != MyDatabaseId || !wants_worker_locked(run))
-			continue;
-		if (role != DC_RUN_NONE)
-		{
-			more = true;
-			continue;
-		}
-		role = run->state == WAITING ? DC_RUN_LEADER : DC_RUN_HELPER;
-		if (role == DC_RUN_LEADER)
-		{
-			run->state = PLANNING;
-			run->plannings++;
-		}
-		run->workers++;
-		*request = run->request;
-		joined = run;
-		forget_own();
-		more = has_tasks_locked(run) &&
-			run->ngiven_back + tasks_of(run) - run->next_task > 1;
-	}
-	LWLockRelease(&shared->lock);
-
-	/* who has come has taken the demand; there is work for another one, too */
-	if (more)
-		(void) dc_demand(MyDatabaseId, DC_DEMAND_RUNS);
-	return role;
-}
-
-/* Tell others of the plan, and let them help. */
-void
-dc_run_set_plan(const DcRunPlan *plan)
-{
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	joined->plan = *plan;
-	joined->state = RUNNING;
-	LWLockRelease(&shared->lock);
-	if (plan->nsets + plan->nchunks > 1)
-	{
-		(void) dc_demand(MyDatabaseId, DC_DEMAND_RUNS);
-		dc_demand_wake_launcher();
-	}
-	ConditionVariableBroadcast(&shared->moved);
-}
-
-/* The plan of the run joined. */
-void
-dc_run_get_plan(DcRunPlan *plan)
-{
-	LWLockAcquire(&shared->lock, LW_SHARED);
-	*plan = joined->plan;
-	LWLockRelease(&shared->lock);
-}
-
-/* Take a task; the last one is done.  False if there is none left. */
-bool
-dc_run_next_task(int *task)
-{
-	int64		put_off = put_off_before + of_task.put_off;
-	bool		found;
-
-	forget_own();
-	put_off_before = put_off;
-
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	found = has_tasks_locked(joined);
-	if (found)
-		own_task = *task = joined->ngiven_back > 0 ?
-			joined->given_back[--joined->ngiven_back] : joined->next_task++;
-	LWLockRelease(&shared->lock);
-	return found;
-}
-
-/* Is the run joined to end? */
-bool
-dc_run_is_cancelled(void)
-{
-	bool		cancelled;
-
-	LWLockAcquire(&shared->lock, LW_SHARED);
-	cancelled = joined->cancelled;
-	LWLockRelease(&shared->lock);
-	return cancelled;
-}
-
-/* Count entries that are done. */
-void
-dc_run_count(int64 warmed, int64 already_current, int64 failed)
-{
-	pg_atomic_fetch_add_u64(&joined->warmed, warmed);
-	pg_atomic_fetch_add_u64(&joined->already_current, already_current);
-	pg_atomic_fetch_add_u64(&joined->failed, failed);
-	of_task.warmed += warmed;
-	of_task.already_current += already_current;
-	of_task.failed += failed;
-	ConditionVariableBroadcast(&shared->moved);
-}
-
-/* Put off an entry, or (-1) take it up again once all tasks are done. */
-void
-dc_run_put_off(int entries)
-{
-	if (own_task >= 0)
-		of_task.put_off += entries;
-	else
-		put_off_before += entries;
-}
-
-/* Remember what has gone wrong. */
-void
-dc_run_set_error(const char *message)
-{
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	if (!joined->cancelled)
-		strlcpy(joined->last_error, message,
-				pg_mbcliplen(message, strlen(message), sizeof(joined->last_error) - 1) + 1);
-	LWLockRelease(&shared->lock);
-}
-
-/*
- * Leave the run.  "failed": because it cannot be worked on; if nobody else
- * does, that is its end.  True for the last one, who has to write down "final"
- * and then call dc_run_end(); the run is still his until then.
- */
-bool
-dc_run_leave(bool failed, DcRunProgress *final)
-{
-	bool		last;
-	bool		tasks_left;
-
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	if (failed && joined->workers == 1)
-		joined->cancelled = true;
-	tasks_left = has_tasks_locked(joined);
-	last = joined->state == RUNNING && joined->workers == 1 &&
-		!tasks_left;
-	if (last)
-	{
-		joined->state = FINISHING;
-		copy_progress(joined, final);
-	}
-	else
-	{
-		joined->workers--;
-		joined = NULL;
-	}
-	LWLockRelease(&shared->lock);
-	if (tasks_left && !failed)
-		(void) dc_demand(MyDatabaseId, DC_DEMAND_RUNS);
-	return last;
-}
-
-/* Give back the slot of a run whose result is written down. */
-void
-dc_run_end(void)
-{
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	joined->workers--;
-	joined->state = FREE;
-	joined = NULL;
-	LWLockRelease(&shared->lock);
-	ConditionVariableBroadcast(&shared->moved);
 }
 
 /*-------------------------------------------------------------------------
@@ -571,32 +241,42 @@ dc_run_useful_workers(Oid database)
 {
 	int			useful = 0;
 
-	LWLockAcquire(&shared->lock, LW_SHARED);
-	for (int i = 0; i < RUNS; i++)
+	LWLockAcquire(&dc_runs->lock, LW_SHARED);
+	for (int i = 0; i < MAX_RUNS; i++)
 	{
-		DcSharedRun *run = &shared->runs[i];
+		DcSharedRun *run = &dc_runs->runs[i];
 
-		if (run->state == FREE || run->request.database != database)
+		if (run->state == RUN_FREE || run->request.database != database)
 			continue;
-		if (has_tasks_locked(run))
-			useful += run->workers + run->ngiven_back + tasks_of(run) - run->next_task;
+		if (dc_run_has_tasks_locked(run))
+			useful += run->workers + run->ngiven_back + dc_run_tasks(run) - run->next_task;
 		else
 			useful += Max(run->workers, 1);
 	}
-	LWLockRelease(&shared->lock);
+	LWLockRelease(&dc_runs->lock);
 	return useful;
 }
 
-/* A database is no more: its runs end. */
+/*
+ * A database, or the extension in it, is no more: so are its runs, and nothing is
+ * written down of them.  A run that a worker is still at is nobody's until that
+ * has left it.  Throws nothing.
+ */
 void
 dc_run_forget(Oid database)
 {
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < RUNS; i++)
+	LWLockAcquire(&dc_runs->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < MAX_RUNS; i++)
 	{
-		if (shared->runs[i].request.database == database)
-			shared->runs[i].state = FREE;
+		DcSharedRun *run = &dc_runs->runs[i];
+
+		if (run->state == RUN_FREE || run->request.database != database)
+			continue;
+		run->request.database = InvalidOid;
+		run->cancelled = true;
+		if (run->workers == 0)
+			run->state = RUN_FREE;
 	}
-	LWLockRelease(&shared->lock);
-	ConditionVariableBroadcast(&shared->moved);
+	LWLockRelease(&dc_runs->lock);
+	ConditionVariableBroadcast(&dc_runs->moved);
 }

@@ -16,7 +16,7 @@
 #define DC_RUN_TENANT_LEN 1024
 
 /* The most widgets of a run that are computed for all tenants at once. */
-#define DC_RUN_SETS 64
+#define DC_RUN_SETS 256
 
 /* What a run is to do. */
 typedef struct DcRunRequest
@@ -26,6 +26,7 @@ typedef struct DcRunRequest
 	Oid			database;
 	Oid			role;			/* whose dashboards */
 	char		dashboard[NAMEDATALEN]; /* empty: all */
+	bool		at_start;		/* only those that are warmed on start */
 	int			hour_of_week;	/* for who is expected in it; -1: for all */
 	bool		one_tenant;
 	char		tenant[DC_RUN_TENANT_LEN];
@@ -71,6 +72,7 @@ extern void dc_run_shmem_init(void *place);
 extern void dc_run_attach(void *place);
 
 /* for who wants a run */
+extern bool dc_run_is_room(void);
 extern bool dc_run_request(const DcRunRequest *request);
 extern bool dc_run_progress(int64 id, DcRunProgress *progress);
 extern int	dc_run_list(DcRunProgress *list, int capacity);
@@ -91,7 +93,7 @@ extern void dc_run_set_error(const char *message);
 extern bool dc_run_leave(bool failed, DcRunProgress *final);
 extern void dc_run_end(void);
 
-/* for the launcher */
+/* for the launcher, and for who drops what runs are of */
 extern int	dc_run_useful_workers(Oid database);
 extern void dc_run_forget(Oid database);
 

@@ -3,15 +3,17 @@
  * tasks.c
  *		Working on a run.
  *
- * Each entry is computed in a transaction of its own, so that no snapshot is
- * older than it must be, and one that fails stops no other.  Those that fail
- * for a reason that may pass (a lock, a deadlock) are tried again, after all
- * others and a little later each time.
+ * Each entry is computed in a transaction of its own.  Those that fail for a
+ * reason that may pass (a lock, a deadlock) are tried again, after all others
+ * and a little later each time.
  *
  * A task is either a widget, to be computed for all tenants with one query where
  * that gives the same bytes (widget/setwise.c), or tenants, whose entries are
- * computed one by one: those whose hash leaves the task's remainder.  Each worker
- * makes its own list of tenants, once for a run.
+ * computed one by one: those whose hash leaves the task's remainder.
+ *
+ * One tenant's rows may make the query for all fail.  Then it is run for each
+ * half of the tenants, and so on, until those that are left are so few that they
+ * are done one by one.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,304 +21,42 @@
 
 #include "warm/tasks.h"
 
+#include "attempt.h"
 #include "read/background.h"
-#include "guc.h"
 #include "read/compute_set.h"
 #include "read/tenant.h"
 #include "warm/jobs.h"
+#include "warm/plan.h"
 #include "warm/pool.h"
 #include "warm/run.h"
+#include "warm/task.h"
 #include "warm/tenants.h"
-#include "widget/acl.h"
 #include "widget/metacache.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "postmaster/interrupt.h"
 #include "storage/latch.h"
-#include "storage/lock.h"
-#include "tcop/tcopprot.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
-#include "utils/timestamp.h"
-
-/* Tenants of a task; and the most tasks that a run is divided into. */
-#define TENANTS_A_TASK 16
-#define MAX_CHUNKS 256
-
-/* For so many tenants it is worth while to compute a widget for all at once. */
-#define MIN_SET 8
 
 /* How often what failed is tried again, and after how long the first time. */
 #define RETRIES 3
 #define RETRY_DELAY_MS 100
 
-/* So long a worker works for one database while others wait. */
-#define SHARE_US (10 * USECS_PER_SEC)
-
-static TimestampTz working_since;
-
-/* A dashboard to warm, and for whom. */
-typedef struct Part
-{
-	struct Work *work;
-	char	   *dashboard;
-	bool		present;		/* it is there, and the role's */
-	DcAudience	audience;
-} Part;
-
-/* What this worker knows of the run it works on. */
-typedef struct Work
-{
-	DcRunRequest request;
-	DcRunPlan	plan;
-	List	   *parts;			/* of Part */
-	List	   *again;			/* of WarmItem: failed, to be tried again */
-	MemoryContext context;
-} Work;
-
 /* One entry to compute. */
 typedef struct WarmItem
 {
-	Work	   *work;
+	DcWork	   *work;
 	const char *dashboard;
 	uint32		widget;
-	const char *tenant;
+	const DcSettings *settings; /* that tenants are written under */
 	Datum		params;
+	const char *tenant;
 	DcWarmth	warmth;
 	const char *reason;			/* why it was not stored */
 } WarmItem;
-
-/*-------------------------------------------------------------------------
- * Transactions
- *-------------------------------------------------------------------------
- */
-
-/* Is it worth trying again? */
-static bool
-may_pass(int sqlerrcode)
-{
-	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK ||
-		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES ||
-		sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
-}
-
-/*
- * Obey who ends this process.  Outside a transaction there is nothing to cancel:
- * to do so would end it, too.
- */
-void
-dc_task_interrupts(void)
-{
-	HOLD_CANCEL_INTERRUPTS();
-	QueryCancelPending = false;
-	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
-	RESUME_CANCEL_INTERRUPTS();
-}
-
-/*
- * Do something in a transaction of its own.  False if it has failed, with the
- * message in *error, in the current memory context, and in *transient whether
- * it may pass.  What fails is logged once a minute at most: a widget that fails
- * does so for every tenant.
- */
-bool
-dc_task_run(DcTask task, void *arg, char **error, bool *transient)
-{
-	static TimestampTz logged_at = DT_NOBEGIN;
-	MemoryContext caller = CurrentMemoryContext;
-	volatile bool done = false;
-
-	dc_task_interrupts();
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PG_TRY();
-	{
-		PushActiveSnapshot(GetTransactionSnapshot());
-		task(arg);
-		PopActiveSnapshot();
-		CommitTransactionCommand();
-		done = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *data;
-		TimestampTz now = GetCurrentTimestamp();
-
-		MemoryContextSwitchTo(caller);
-		data = CopyErrorData();
-		*error = data->message;
-		*transient = may_pass(data->sqlerrcode);
-		HOLD_INTERRUPTS();
-		if (logged_at < now - USECS_PER_MINUTE)
-		{
-			logged_at = now;
-			EmitErrorReport();
-		}
-		FlushErrorState();
-		AbortCurrentTransaction();
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	/* a query may have taken some for the session */
-	LockReleaseSession(USER_LOCKMETHOD);
-	MemoryContextSwitchTo(caller);
-	pgstat_report_stat(false);
-	return done;
-}
-
-/* Note that this process begins to work. */
-void
-dc_worker_begin(void)
-{
-	working_since = GetCurrentTimestamp();
-}
-
-/*
- * Is this worker to end, although there is work left?  When other databases
- * wait for a worker, and this one has had its share; and when there are to be
- * fewer, in which case the launcher starts those that may be.
- */
-bool
-dc_worker_should_end(void)
-{
-	if (dc_pool_count() > dc_workers)
-		return true;
-	return dc_pool_others_wait() == DC_WAIT_FOR_SHARE &&
-		GetCurrentTimestamp() - working_since > SHARE_US;
-}
-
-/*-------------------------------------------------------------------------
- * Planning
- *-------------------------------------------------------------------------
- */
-
-/* Find out which dashboards. */
-static void
-read_dashboards(void *arg)
-{
-	Work	   *work = arg;
-	MemoryContext old = MemoryContextSwitchTo(work->context);
-	const char *name = work->request.dashboard[0] == '\0' ? NULL :
-	work->request.dashboard;
-	ListCell   *lc;
-
-	foreach(lc, dc_acl_dashboards(name, work->request.role))
-	{
-		Part	   *part = palloc0(sizeof(Part));
-
-		part->work = work;
-		part->dashboard = pstrdup(((DcDashboard *) lfirst(lc))->name);
-		work->parts = lappend(work->parts, part);
-	}
-	MemoryContextSwitchTo(old);
-}
-
-/* Find out for whom a dashboard is to be warmed. */
-static void
-read_audience(void *arg)
-{
-	Part	   *part = arg;
-	Work	   *work = part->work;
-	MemoryContext old = MemoryContextSwitchTo(work->context);
-	DcDashboard *dashboard = dc_metacache_dashboard(part->dashboard);
-
-	if (dashboard != NULL && has_privs_of_role(work->request.role, dashboard->owner))
-	{
-		dc_tenants_audience(dashboard,
-							work->request.one_tenant ? work->request.tenant : NULL,
-							work->request.hour_of_week, &part->audience);
-		part->present = true;
-	}
-	MemoryContextSwitchTo(old);
-}
-
-/*
- * Make the list of what the run is about.  A dashboard whose tenants query
- * fails is left out.  False if there is no list.
- */
-static bool
-read_parts(Work *work)
-{
-	char	   *error;
-	bool		transient;
-	ListCell   *lc;
-
-	if (!dc_task_run(read_dashboards, work, &error, &transient))
-	{
-		dc_run_set_error(error);
-		return false;
-	}
-	foreach(lc, work->parts)
-	{
-		Part	   *part = lfirst(lc);
-
-		dc_task_interrupts();
-		if (dc_run_is_cancelled())
-			part->present = false;
-		else if (!dc_task_run(read_audience, part, &error, &transient))
-			dc_run_set_error(error);
-		if (!part->present)
-			work->parts = foreach_delete_current(work->parts, lc);
-	}
-	return true;
-}
-
-/* Count what there is to do, and say how it is divided. */
-static void
-make_plan(void *arg)
-{
-	Work	   *work = arg;
-	DcRunPlan  *plan = &work->plan;
-	int			longest = 0;
-	ListCell   *lc;
-
-	memset(plan, 0, sizeof(*plan));
-	foreach(lc, work->parts)
-	{
-		Part	   *part = lfirst(lc);
-		DcDashboard *dashboard = dc_metacache_dashboard(part->dashboard);
-
-		if (dashboard == NULL)
-			continue;
-		for (int i = 0; i < dashboard->nwidgets; i++)
-		{
-			DcWidget   *widget = &dashboard->widgets[i];
-			const DcTenantList *tenants;
-			Datum		params;
-
-			int			most = 0;
-
-			/* there is nothing to be kept of these */
-			if (widget->never_cached || widget->broken)
-				continue;
-
-			for (int v = 0; (tenants = dc_tenants_of_widget(&part->audience, widget, v, &params)) != NULL; v++)
-			{
-				plan->planned += tenants->n;
-				most = Max(most, tenants->n);
-			}
-			if (most >= MIN_SET && plan->nsets < DC_RUN_SETS &&
-				dc_setwise_reason(dashboard, widget) == NULL)
-				plan->sets[plan->nsets++] = widget->id;
-			else
-				longest = Max(longest, most);
-		}
-	}
-	if (longest > 0)
-		plan->nchunks = Min(Max(longest / TENANTS_A_TASK, 1), MAX_CHUNKS);
-}
 
 /*-------------------------------------------------------------------------
  * Entries
@@ -337,6 +77,7 @@ warm_item(void *arg)
 		return;
 	request.tenant = CStringGetTextDatum(item->tenant);
 	request.tenant_type = TEXTOID;
+	request.settings = dc_tenants_settings(item->settings, widget);
 	request.params = item->params;
 	item->warmth = dc_background_warm(dashboard, widget, &request, &item->reason);
 }
@@ -345,7 +86,7 @@ warm_item(void *arg)
 static void
 do_item(WarmItem *item, bool last_try)
 {
-	Work	   *work = item->work;
+	DcWork	   *work = item->work;
 	char	   *error = NULL;
 	bool		transient = false;
 
@@ -374,21 +115,159 @@ do_item(WarmItem *item, bool last_try)
 	}
 }
 
-static bool
-in_plan(const DcRunPlan *plan, uint32 widget)
+static void
+do_tenant(WarmItem *item, const char *tenant)
 {
-	for (int i = 0; i < plan->nsets; i++)
-	{
-		if (plan->sets[i] == widget)
-			return true;
-	}
-	return false;
+	item->tenant = tenant;
+	if (!dc_run_is_cancelled())
+		do_item(item, false);
 }
+
+/*-------------------------------------------------------------------------
+ * Sets
+ *-------------------------------------------------------------------------
+ */
+
+/* A widget to compute for many tenants at once, with the same params. */
+typedef struct Set
+{
+	WarmItem	item;			/* what is the same for all */
+	char	  **list;			/* the tenants */
+	int			n;
+
+	/* while it is computed */
+	DcDashboard *dashboard;
+	DcWidget   *widget;
+	int			next;			/* of the list, to be looked at */
+	Datum	   *tenants;		/* those that need it */
+	int			ntenants;
+	int			stored;
+	const char *reason;			/* why some were not */
+	List	   *left_out;		/* tenants that do not convert, as text */
+	MemoryContext context;
+} Set;
+
+static void
+store_one(int tenant, const char *payload, Size len,
+		  const DcComputed *computed, void *arg)
+{
+	Set		   *set = arg;
+	MemoryContext old = MemoryContextSwitchTo(set->context);
+	const char *reason;
+
+	reason = dc_background_store(set->dashboard, set->widget, set->tenants[tenant],
+								 set->item.params, payload, len, computed);
+	if (reason == NULL)
+		set->stored++;
+	else
+		set->reason = reason;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(set->context);
+}
+
+/* Convert tenants, and pick out those that need to be computed. */
+static void
+pick_tenants(void *arg)
+{
+	Set		   *set = arg;
+
+	for (; set->next < set->n; set->next++)
+	{
+		DcRequest	request = {0};
+		Datum		tenant;
+
+		request.tenant = CStringGetTextDatum(set->list[set->next]);
+		request.tenant_type = TEXTOID;
+		request.settings = dc_tenants_settings(set->item.settings, set->widget);
+		tenant = dc_tenant_of_request(&request, set->widget);
+		if (dc_background_needed(set->dashboard, set->widget, tenant, set->item.params))
+			set->tenants[set->ntenants++] = tenant;
+	}
+}
+
+static void
+compute_set(void *arg)
+{
+	Set		   *set = arg;
+	DcDashboard *dashboard = dc_metacache_dashboard(set->item.dashboard);
+
+	set->next = 0;
+	set->ntenants = 0;
+	set->stored = 0;
+	set->left_out = NIL;
+	set->dashboard = dashboard;
+	set->widget = dashboard == NULL ? NULL :
+		dc_metacache_widget_by_id(dashboard, set->item.widget);
+	if (set->widget == NULL)
+		return;
+
+	set->context = AllocSetContextCreate(CurrentMemoryContext, "dashcache answer",
+										 ALLOCSET_DEFAULT_SIZES);
+	set->tenants = MemoryContextAllocHuge(CurrentMemoryContext,
+										  sizeof(Datum) * set->n);
+	for (;;)
+	{
+		ErrorData  *error = dc_attempt(pick_tenants, set);
+		MemoryContext old;
+
+		if (error == NULL)
+			break;
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		FreeErrorData(error);
+		old = MemoryContextSwitchTo(set->item.work->context);
+		set->left_out = lappend(set->left_out, set->list[set->next++]);
+		MemoryContextSwitchTo(old);
+	}
+	if (set->ntenants > 0)
+		dc_compute_set(dashboard, set->widget, set->tenants, set->ntenants,
+					   set->item.params, store_one, set);
+}
+
+/* Compute a widget for these tenants at once, or for as many as that succeeds for. */
+static void
+do_set(Set *set, char **tenants, int n)
+{
+	ListCell   *lc;
+	char	   *error;
+	bool		transient;
+
+	if (n == 0 || dc_run_is_cancelled())
+		return;
+	set->list = tenants;
+	set->n = n;
+	if (dc_task_run(compute_set, set, &error, &transient))
+	{
+		int			left_out = list_length(set->left_out);
+
+		dc_run_count(set->stored, n - left_out - set->ntenants,
+					 set->ntenants - set->stored);
+		if (set->stored < set->ntenants)
+			dc_run_set_error(psprintf("an answer was not stored: %s", set->reason));
+		foreach(lc, set->left_out)
+			do_tenant(&set->item, lfirst(lc));
+	}
+	else if (n >= 2 * DC_MIN_SET)
+	{
+		do_set(set, tenants, n / 2);
+		do_set(set, tenants + n / 2, n - n / 2);
+	}
+	else
+	{
+		for (int i = 0; i < n; i++)
+			do_tenant(&set->item, tenants[i]);
+	}
+}
+
+/*-------------------------------------------------------------------------
+ * Tasks
+ *-------------------------------------------------------------------------
+ */
 
 /* The IDs of a dashboard's widgets, read in a transaction. */
 typedef struct Widgets
 {
-	Part	   *part;
+	DcPart	   *part;
 	List	   *list;			/* of DcWidget: copies, for ID and params */
 	MemoryContext context;
 } Widgets;
@@ -412,7 +291,7 @@ read_widgets(void *arg)
 
 /* The widgets of a part; none if they cannot be read. */
 static List *
-widgets_of(Part *part)
+widgets_of(DcPart *part)
 {
 	Widgets		widgets = {part, NIL, CurrentMemoryContext};
 	char	   *error;
@@ -426,149 +305,46 @@ widgets_of(Part *part)
 
 /* Do the tenants of one remainder. */
 static void
-do_chunk(Work *work, int chunk)
+do_chunk(WarmItem *item, const DcTenantList *tenants, int chunk)
 {
+	for (int i = 0; i < tenants->n; i++)
+	{
+		const char *tenant = tenants->list[i];
+
+		if (hash_bytes((const unsigned char *) tenant, strlen(tenant)) %
+			(uint32) item->work->plan.nchunks == chunk)
+			do_tenant(item, tenant);
+	}
+}
+
+/* Do what a task says, of whatever it concerns. */
+static void
+do_task(DcWork *work, int task)
+{
+	bool		is_set = task < work->plan.nsets;
 	ListCell   *lc;
 	ListCell   *lc2;
 
 	foreach(lc, work->parts)
 	{
-		Part	   *part = lfirst(lc);
+		DcPart	   *part = lfirst(lc);
 
 		foreach(lc2, widgets_of(part))
 		{
 			DcWidget   *widget = lfirst(lc2);
+			Set			set = {{work, part->dashboard, widget->id, part->audience.settings}};
 			const DcTenantList *tenants;
-			WarmItem	item = {work, part->dashboard, widget->id};
 
-			if (widget->never_cached || widget->broken ||
-				in_plan(&work->plan, widget->id))
+			if (is_set ? widget->id != work->plan.sets[task] :
+				widget->never_cached || widget->broken ||
+				dc_plan_has_set(&work->plan, widget->id))
 				continue;
-			for (int v = 0; (tenants = dc_tenants_of_widget(&part->audience, widget, v, &item.params)) != NULL; v++)
+			for (int v = 0; (tenants = dc_tenants_of_widget(&part->audience, widget, v, &set.item.params)) != NULL; v++)
 			{
-				for (int i = 0; i < tenants->n && !dc_run_is_cancelled(); i++)
-				{
-					item.tenant = tenants->list[i];
-					if (hash_bytes((const unsigned char *) item.tenant, strlen(item.tenant)) %
-						(uint32) work->plan.nchunks == chunk)
-						do_item(&item, false);
-				}
-			}
-		}
-	}
-}
-
-/* A widget to compute for all tenants at once, with the same params. */
-typedef struct Set
-{
-	Work	   *work;
-	const char *dashboard_name;
-	uint32		widget_id;
-	const DcTenantList *list;
-	Datum		params;
-
-	/* while it is computed */
-	DcDashboard *dashboard;
-	DcWidget   *widget;
-	Datum	   *tenants;		/* those that need it */
-	int			ntenants;
-	int			stored;
-	const char *reason;			/* why some were not */
-	MemoryContext context;
-} Set;
-
-static void
-store_one(int tenant, const char *payload, Size len,
-		  const DcComputed *computed, void *arg)
-{
-	Set		   *set = arg;
-	MemoryContext old = MemoryContextSwitchTo(set->context);
-	const char *reason;
-
-	reason = dc_background_store(set->dashboard, set->widget, set->tenants[tenant],
-								 set->params, payload, len, computed);
-	if (reason == NULL)
-		set->stored++;
-	else
-		set->reason = reason;
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(set->context);
-}
-
-static void
-compute_set(void *arg)
-{
-	Set		   *set = arg;
-	DcDashboard *dashboard = dc_metacache_dashboard(set->dashboard_name);
-
-	set->stored = 0;
-	set->ntenants = 0;
-	set->dashboard = dashboard;
-	set->widget = dashboard == NULL ? NULL :
-		dc_metacache_widget_by_id(dashboard, set->widget_id);
-	if (set->widget == NULL)
-		return;
-
-	set->context = AllocSetContextCreate(CurrentMemoryContext, "dashcache answer",
-										 ALLOCSET_DEFAULT_SIZES);
-	set->tenants = MemoryContextAllocHuge(CurrentMemoryContext,
-										  sizeof(Datum) * set->list->n);
-	for (int i = 0; i < set->list->n; i++)
-	{
-		DcRequest	request = {0};
-		Datum		tenant;
-
-		request.tenant = CStringGetTextDatum(set->list->list[i]);
-		request.tenant_type = TEXTOID;
-		tenant = dc_tenant_of_request(&request, set->widget);
-		if (dc_background_needed(dashboard, set->widget, tenant, set->params))
-			set->tenants[set->ntenants++] = tenant;
-	}
-	if (set->ntenants > 0)
-		dc_compute_set(dashboard, set->widget, set->tenants, set->ntenants,
-					   set->params, store_one, set);
-}
-
-/* Compute a widget for all tenants at once; one by one, should that fail. */
-static void
-do_set(Work *work, uint32 widget_id)
-{
-	ListCell   *lc;
-	ListCell   *lc2;
-
-	foreach(lc, work->parts)
-	{
-		Part	   *part = lfirst(lc);
-
-		foreach(lc2, widgets_of(part))
-		{
-			DcWidget   *widget = lfirst(lc2);
-			Set			set = {work, part->dashboard, widget_id};
-			char	   *error;
-			bool		transient;
-
-			if (widget->id != widget_id)
-				continue;
-			for (int v = 0; (set.list = dc_tenants_of_widget(&part->audience, widget, v, &set.params)) != NULL; v++)
-			{
-				WarmItem	item = {work, set.dashboard_name, widget_id};
-
-				if (set.list->n == 0 || dc_run_is_cancelled())
-					continue;
-				if (dc_task_run(compute_set, &set, &error, &transient))
-				{
-					dc_run_count(set.stored, set.list->n - set.ntenants,
-								 set.ntenants - set.stored);
-					if (set.stored < set.ntenants)
-						dc_run_set_error(psprintf("an answer was not stored: %s", set.reason));
-					continue;
-				}
-				item.params = set.params;
-				for (int i = 0; i < set.list->n && !dc_run_is_cancelled(); i++)
-				{
-					item.tenant = set.list->list[i];
-					do_item(&item, false);
-				}
+				if (is_set)
+					do_set(&set, tenants->list, tenants->n);
+				else
+					do_chunk(&set.item, tenants, task - work->plan.nsets);
 			}
 		}
 	}
@@ -576,7 +352,7 @@ do_set(Work *work, uint32 widget_id)
 
 /* Try again what failed, a little later each time. */
 static void
-do_again(Work *work)
+do_again(DcWork *work)
 {
 	for (int try = 1; try <= RETRIES && work->again != NIL; try++)
 	{
@@ -621,7 +397,7 @@ dc_task_join_run(void (*between) (void))
 
 	while ((role = dc_run_join(&request)) != DC_RUN_NONE)
 	{
-		Work		work = {0};
+		DcWork		work = {0};
 		DcRunProgress final;
 		char	   *error = NULL;
 		bool		transient;
@@ -639,31 +415,19 @@ dc_task_join_run(void (*between) (void))
 							request.dashboard[0] != '\0' ? request.dashboard : "all dashboards");
 		pgstat_report_activity(STATE_RUNNING, activity);
 
-		failed = !read_parts(&work);
-		if (!failed && role == DC_RUN_LEADER &&
-			!dc_task_run(make_plan, &work, &error, &transient))
-		{
-			failed = true;
-			dc_run_set_error(error);
-		}
-		if (failed)
-		{
-			memset(&work.plan, 0, sizeof(work.plan));
-			if (role == DC_RUN_LEADER)
-				dc_run_set_plan(&work.plan);
-		}
+		failed = !dc_plan_read_parts(&work);
+		if (role == DC_RUN_LEADER && failed)
+			dc_run_set_plan(&work.plan);	/* an empty one */
+		else if (role == DC_RUN_LEADER)
+			failed = !dc_plan_make(&work);
 		else
+			dc_run_get_plan(&work.plan);
+
+		if (!failed)
 		{
-			if (role == DC_RUN_LEADER)
-				dc_run_set_plan(&work.plan);
-			else
-				dc_run_get_plan(&work.plan);
 			while (!dc_worker_should_end() && dc_run_next_task(&task))
 			{
-				if (task < work.plan.nsets)
-					do_set(&work, work.plan.sets[task]);
-				else
-					do_chunk(&work, task - work.plan.nsets);
+				do_task(&work, task);
 				between();
 				pgstat_report_activity(STATE_RUNNING, activity);
 			}

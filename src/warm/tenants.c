@@ -8,6 +8,12 @@
  * are there, and what dashcache.use remembers of the time before the server
  * was started (uses.c).
  *
+ * Tenants are text here, since the widgets of a dashboard may take different
+ * types.  What of that text depends on settings, such as dates, is written in the
+ * way that is read alike under all of them; what the tenants query has made text
+ * of is read under the settings that it ran under.  A tenant that somebody has
+ * asked for is read under those of the widget.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -24,6 +30,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -115,7 +122,11 @@ dc_tenants_query(const char *query, Oid owner, const DcSettings *settings,
 				 errhint("For example 'SELECT id FROM companies'.")));
 	do
 	{
+		int			nestlevel;
+
 		SPI_cursor_fetch(portal, true, 1000);
+		nestlevel = NewGUCNestLevel();
+		dc_settings_pin_plain();
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
 			char	   *tenant = SPI_getvalue(SPI_tuptable->vals[i],
@@ -131,6 +142,7 @@ dc_tenants_query(const char *query, Oid owner, const DcSettings *settings,
 				MemoryContextSwitchTo(old);
 			}
 		}
+		AtEOXact_GUC(false, nestlevel);
 		if (SPI_tuptable != NULL)
 			SPI_freetuptable(SPI_tuptable);
 		CHECK_FOR_INTERRUPTS();
@@ -208,8 +220,11 @@ dc_tenants_audience(DcDashboard *dashboard, const char *one_tenant,
 	else
 	{
 		if (dashboard->tenants != NULL)
+		{
+			audience->settings = dc_settings_copy(&dashboard->tenants_settings);
 			dc_tenants_query(dashboard->tenants, dashboard->owner,
-							 &dashboard->tenants_settings, &listed, &found);
+							 audience->settings, &listed, &found);
+		}
 		dc_uses_each(dashboard, add_use, audience);
 	}
 

@@ -33,6 +33,9 @@ typedef struct DcAudience
 	DcTenantList plain;			/* for widgets that do not look at params */
 	DcVariant  *variants;		/* for those that do */
 	int			nvariants;
+
+	/* under which the tenants query has written its; NULL: there was none */
+	const DcSettings *settings;
 } DcAudience;
 
 /* What a tenants query has given besides tenants. */
@@ -50,5 +53,15 @@ extern void dc_tenants_audience(DcDashboard *dashboard, const char *one_tenant,
 extern const DcTenantList *dc_tenants_of_widget(const DcAudience *audience,
 												const DcWidget *widget,
 												int variant, Datum *params);
+
+/*
+ * The settings under which a tenant of an audience is read: "settings" is the
+ * audience's, the widget one that it is read for.
+ */
+static inline const DcSettings *
+dc_tenants_settings(const DcSettings *settings, const DcWidget *widget)
+{
+	return settings != NULL ? settings : &widget->settings;
+}
 
 #endif							/* DASHCACHE_TENANTS_H */

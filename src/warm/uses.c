@@ -28,6 +28,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -107,12 +108,22 @@ uses_of(DcDashboard *dashboard)
 	return collect.uses;
 }
 
+/* The tenant as text that is read alike under all settings. */
 static char *
 tenant_text(const Use *use)
 {
 	DcTenantType type = use->widget->tenant_type;
+	int			nestlevel;
+	char	   *text;
 
-	return OutputFunctionCall(&type.output, use->tenant);
+	if (!type.reads_settings)
+		return OutputFunctionCall(&type.output, use->tenant);
+	nestlevel = NewGUCNestLevel();
+	dc_settings_pin_plain();
+	text = OutputFunctionCall(&type.output, use->tenant);
+
+	AtEOXact_GUC(false, nestlevel);
+	return text;
 }
 
 /* Call "reader" for all that is in use of a dashboard, or was lately. */

@@ -10,6 +10,9 @@
  * or is cancelled while it waits for the workers to go.  Whoever may not do such
  * a thing is told so by the server, and no worker has to go for him.
  *
+ * With the extension go its runs and what is to be refreshed: another one, made
+ * later, counts its runs from 1 again.
+ *
  * Which databases there are is asked for at that end, too.  Before it the
  * launcher would not see that one has come or gone.
  *
@@ -23,17 +26,28 @@
 #include "consistency/own.h"
 #include "demand.h"
 #include "preload.h"
+#include "store/refresh_queue.h"
 #include "warm/pool.h"
+#include "warm/run.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "utils/lsyscache.h"
 
 /* Does this transaction make databases, or drop them? */
 static bool list_at_end = false;
+
+/*
+ * Our extension, if this transaction might drop it; and has it, as far as is
+ * known when it commits?
+ */
+static Oid	threatened_extension = InvalidOid;
+static bool forget_at_end = false;
 
 /* The database that a command wants for itself; InvalidOid: none. */
 static Oid
@@ -121,7 +135,10 @@ dc_utility_begins(Node *statement)
 		Oid			extension = get_extension_oid("dashcache", true);
 
 		if (OidIsValid(extension) && dc_extension_ownercheck(extension, GetUserId()))
+		{
+			threatened_extension = extension;
 			dc_pool_hold(MyDatabaseId);
+		}
 		return false;
 	}
 	database = wanted_database(statement);
@@ -142,19 +159,37 @@ dc_utility_ends(void)
 	dc_demand_changes();
 }
 
-/* The end of a transaction; nothing may be thrown. */
+/*
+ * The end of a transaction; nothing may be thrown from its commit on.  Where it is
+ * prepared, nobody here will know how it ends: warming for nothing is not worth
+ * keeping what may belong to nothing.
+ */
 void
 dc_utility_at_xact(XactEvent event)
 {
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		forget_at_end = OidIsValid(threatened_extension) &&
+			get_extension_oid("dashcache", true) != threatened_extension;
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
+	if (forget_at_end && event != XACT_EVENT_ABORT)
+	{
+		dc_run_forget(MyDatabaseId);
+		dc_refresh_queue_forget(MyDatabaseId);
+	}
+	threatened_extension = InvalidOid;
+	forget_at_end = false;
 	dc_pool_release();
 	if (list_at_end)
 	{
 		list_at_end = false;
 		dc_pool_ask_to_list();
 	}
+	/* an apply worker has committed a prepared one: no command tells of that */
+	if (dc_preloaded && event == XACT_EVENT_COMMIT && IsLogicalWorker() &&
+		!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		dc_demand_changes();
 }
 
 /* The end of a subtransaction; nothing may be thrown. */

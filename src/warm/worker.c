@@ -17,9 +17,12 @@
 #include "warm/worker.h"
 
 #include "demand.h"
+#include "store/refresh_queue.h"
 #include "warm/change.h"
 #include "warm/jobs.h"
 #include "warm/pool.h"
+#include "warm/sweep.h"
+#include "warm/task.h"
 #include "warm/tasks.h"
 #include "warm/uses.h"
 #include "widget/catalog.h"
@@ -27,6 +30,7 @@
 
 #include "access/xact.h"
 #include "commands/extension.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -39,10 +43,13 @@
 #include "utils/timestamp.h"
 
 /* So long it waits for something to do before it ends. */
-#define LINGER_US (5 * USECS_PER_SEC)
+#define LINGER_US (2 * USECS_PER_SEC)
 
 /* From the first change to looking at what it has made stale. */
 #define CHANGE_DELAY_US (USECS_PER_SEC / 2)
+
+/* There was no room for a run. */
+#define START_DELAY_US USECS_PER_SEC
 
 /* The share of its time that a worker spends on looking, one in so many. */
 #define LOOK_SHARE 10
@@ -54,6 +61,9 @@
 /* What this worker has taken and not done yet. */
 static uint32 taken = 0;
 
+/* When what is warmed on start is asked for again, as there was no room. */
+static TimestampTz start_due = DT_NOEND;
+
 static TimestampTz changes_due = DT_NOEND;
 static TimestampTz changes_not_before = DT_NOBEGIN;
 static TimestampTz uses_due = DT_NOEND;
@@ -63,51 +73,87 @@ static int64 use_delay_us = USE_DELAY_US;
 typedef struct Outlook
 {
 	bool		present;		/* the extension is there */
-	bool		start;			/* the server has just started */
+	bool		start;			/* in: the server has just started */
+	bool		no_room;		/* for what is to be warmed then */
 	uint32		wants;
 } Outlook;
+
+/*
+ * What dashboards want to be told.  Asked of the table, and not of what this
+ * process has kept: whoever has changed that sends for us when his commit can be
+ * seen, and tells of what is outdated a moment later.
+ */
+static uint32
+read_wants(void)
+{
+	DcCatalogWork work;
+	uint32		wants = 0;
+	bool		isnull;
+
+	dc_catalog_begin(&work);
+	dc_catalog_execute("SELECT coalesce(bool_or(warm_on_change), false), coalesce(bool_or(warm_on_start), false)"
+					   " FROM dashcache.dashboard", 0, NULL, NULL, NULL);
+	if (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)))
+		wants |= DC_WANTS_CHANGES;
+	if (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull)))
+		wants |= DC_WANTS_USES;
+	dc_catalog_end(&work);
+	return wants;
+}
 
 /* Read what dashboards want, and start the jobs that are due. */
 static void
 make_plan(void *arg)
 {
 	Outlook    *plan = arg;
-	ListCell   *lc;
 
 	plan->present = OidIsValid(get_extension_oid("dashcache", true)) &&
 		OidIsValid(dc_catalog_relid(DC_TABLE_WIDGET));
+	if (plan->start)
+		dc_sweep_definitions(plan->present);
 	if (!plan->present)
 		return;
-	plan->wants = 0;
-	foreach(lc, dc_metacache_dashboards())
-	{
-		DcDashboard *dashboard = lfirst(lc);
-
-		if (dashboard->warm_on_change)
-			plan->wants |= DC_WANTS_CHANGES;
-		if (dashboard->warm_on_start)
-		{
-			plan->wants |= DC_WANTS_USES;
-			if (plan->start)
-				(void) dc_jobs_request(dashboard->name, NULL, dashboard->owner, 0, -1);
-		}
-	}
+	plan->wants = read_wants();
+	if (plan->start && (plan->wants & DC_WANTS_USES))
+		plan->no_room = !dc_jobs_request_at_start();
 	dc_demand_set_wants(plan->wants);
 	dc_demand_set_due(dc_jobs_due(GetCurrentTimestamp()));
 }
 
-static void
-save_uses(void *arg)
+typedef struct Names
 {
-	ListCell   *lc;
+	List	   *list;			/* of dashboards that are warmed on start */
+	MemoryContext context;
+} Names;
 
-	foreach(lc, dc_metacache_dashboards())
+static void
+read_names(void *arg)
+{
+	Names	   *names = arg;
+	DcCatalogWork work;
+	uint64		n;
+
+	dc_catalog_begin(&work);
+	n = dc_catalog_execute("SELECT name FROM dashcache.dashboard WHERE warm_on_start",
+						   0, NULL, NULL, NULL);
+	for (uint64 i = 0; i < n; i++)
 	{
-		DcDashboard *dashboard = lfirst(lc);
+		char	   *name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		MemoryContext old = MemoryContextSwitchTo(names->context);
 
-		if (dashboard->warm_on_start)
-			dc_uses_save(dashboard);
+		names->list = lappend(names->list, pstrdup(name));
+		MemoryContextSwitchTo(old);
 	}
+	dc_catalog_end(&work);
+}
+
+static void
+save_uses_of(void *arg)
+{
+	DcDashboard *dashboard = dc_metacache_dashboard(arg);
+
+	if (dashboard != NULL && dashboard->warm_on_start)
+		dc_uses_save(dashboard);
 }
 
 static void
@@ -115,6 +161,25 @@ log_failure(const char *what, const char *error)
 {
 	ereport(LOG,
 			(errmsg("dashcache could not %s: %s", what, error)));
+}
+
+/* Write down what is in use of those that are warmed on start. */
+static void
+save_uses(void)
+{
+	Names		names = {NIL, CurrentMemoryContext};
+	ListCell   *lc;
+	char	   *error;
+	bool		transient;
+
+	if (!dc_task_run(read_names, &names, &error, &transient))
+		log_failure("write down what is in use", error);
+	foreach(lc, names.list)
+	{
+		if (!dc_task_run(save_uses_of, lfirst(lc), &error, &transient))
+			log_failure(psprintf("write down what is in use of dashboard \"%s\"",
+								 (char *) lfirst(lc)), error);
+	}
 }
 
 /* At exit, however that comes about: what was not done is for the next one. */
@@ -125,6 +190,8 @@ give_back(int code, Datum arg)
 		dc_demand_set_look(changes_due);
 	if (uses_due != DT_NOEND)
 		taken |= DC_DEMAND_USES;
+	if (start_due != DT_NOEND)
+		taken |= DC_DEMAND_START;
 	if (taken != 0)
 		(void) dc_demand(MyDatabaseId, taken);
 }
@@ -162,9 +229,12 @@ work(uint32 what)
 			log_failure("plan", error);
 			proc_exit(1);		/* so that the launcher waits a while */
 		}
+		if (plan.no_room)
+			start_due = now + START_DELAY_US;
 		if (!plan.present)
 		{
 			taken = 0;
+			dc_refresh_queue_forget(MyDatabaseId);
 			dc_demand_forget(MyDatabaseId, false);
 			end();
 		}
@@ -184,9 +254,12 @@ static TimestampTz
 work_due(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	char	   *error;
-	bool		transient;
 
+	if (start_due <= now)
+	{
+		start_due = DT_NOEND;
+		work(DC_DEMAND_START);
+	}
 	if (changes_due <= now)
 	{
 		TimestampTz again;
@@ -202,10 +275,9 @@ work_due(void)
 	{
 		uses_due = DT_NOEND;
 		use_delay_us = Min(use_delay_us * 2, MAX_USE_DELAY_US);
-		if (!dc_task_run(save_uses, NULL, &error, &transient))
-			log_failure("write down what is in use", error);
+		save_uses();
 	}
-	return Min(changes_due, uses_due);
+	return Min(start_due, Min(changes_due, uses_due));
 }
 
 /*

@@ -141,6 +141,17 @@ dc_acl_check_owner(const DcDashboard *dashboard)
 				 errmsg("must be owner of dashboard \"%s\"", dashboard->name)));
 }
 
+/* Throw unless there is a dashboard that the current user may change. */
+void
+dc_acl_check_owns_any(void)
+{
+	if (!superuser() && dc_acl_dashboards(NULL, GetUserId()) == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of a dashboard"),
+				 errhint("dashcache_define() makes one.")));
+}
+
 /* Throw unless the current user may install triggers on a source. */
 void
 dc_acl_check_source(Oid relid)

@@ -19,6 +19,7 @@ extern void dc_acl_check_guard(const DcDashboard *dashboard, Datum tenant,
 extern bool dc_acl_is_owner(const DcDashboard *dashboard);
 extern List *dc_acl_dashboards(const char *name, Oid role);
 extern void dc_acl_check_owner(const DcDashboard *dashboard);
+extern void dc_acl_check_owns_any(void);
 extern void dc_acl_check_source(Oid relid);
 
 #endif							/* DASHCACHE_ACL_H */

@@ -24,6 +24,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/typcache.h"
 
 /* How the result of an aggregate depends on the order of its rows. */
 typedef enum Exactness
@@ -142,6 +143,36 @@ dc_equal_is_identical_expr(Node *expression)
 									exprCollation(expression));
 }
 
+/*
+ * Does a clause of ORDER BY, GROUP BY or DISTINCT compare as the type does by
+ * default?  With USING it may call equal what the type tells apart.
+ */
+bool
+dc_compares_by_default(const SortGroupClause *clause, Node *expression)
+{
+	TypeCacheEntry *type = lookup_type_cache(exprType(expression),
+											 TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR |
+											 TYPECACHE_GT_OPR);
+
+	return clause->eqop == type->eq_opr &&
+		(!OidIsValid(clause->sortop) || clause->sortop == type->lt_opr ||
+		 clause->sortop == type->gt_opr);
+}
+
+static bool
+all_compare_by_default(const List *clauses, const List *targets)
+{
+	ListCell   *lc;
+
+	foreach(lc, clauses)
+	{
+		if (!dc_compares_by_default(lfirst(lc),
+									get_sortgroupclause_expr(lfirst(lc), (List *) targets)))
+			return false;
+	}
+	return true;
+}
+
 /* Are all that is aggregated types whose equal values are identical? */
 static bool
 identical_arguments(const Aggref *aggregate)
@@ -187,7 +218,14 @@ totally_ordered(const Aggref *aggregate)
 const char *
 dc_inexact_aggregate(const Aggref *aggregate)
 {
-	switch (exactness(aggregate->aggfnoid))
+	Exactness	exact = exactness(aggregate->aggfnoid);
+
+	if (exact != COUNTS && exact != INEXACT &&
+		!(all_compare_by_default(aggregate->aggorder, aggregate->args) &&
+		  all_compare_by_default(aggregate->aggdistinct, aggregate->args)))
+		return psprintf("%s is ordered by an operator that is not the type's own",
+						format_procedure(aggregate->aggfnoid));
+	switch (exact)
 	{
 		case COUNTS:
 			return NULL;

@@ -24,6 +24,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -265,6 +266,7 @@ read_tenant_type(DcTenantType *type, Oid oid, MemoryContext context)
 		OidIsValid(get_element_type(oid));
 	get_typlenbyval(oid, &type->len, &type->byval);
 	getTypeInputInfo(oid, &function, &type->ioparam);
+	type->reads_settings = func_volatile(function) != PROVOLATILE_IMMUTABLE;
 	fmgr_info_cxt(function, &type->input, context);
 	getTypeOutputInfo(oid, &function, &varlena);
 	fmgr_info_cxt(function, &type->output, context);

@@ -47,6 +47,8 @@ typedef struct DcTenantType
 	FmgrInfo	input;
 	FmgrInfo	output;
 	bool		calls_others;	/* its input may call functions of its owner's */
+	bool		reads_settings; /* how it is written, and read, may depend on
+								 * some */
 
 	/* for tenants that may be equal without being the same bytes */
 	bool		by_equality;

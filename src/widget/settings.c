@@ -137,6 +137,40 @@ dc_settings_from_array(Datum array)
 	return settings;
 }
 
+/* A copy in the current memory context. */
+DcSettings *
+dc_settings_copy(const DcSettings *settings)
+{
+	DcSettings *copy = palloc(sizeof(DcSettings));
+
+	copy->n = settings->n;
+	copy->list = palloc(sizeof(DcSetting) * Max(settings->n, 1));
+	for (int i = 0; i < settings->n; i++)
+	{
+		copy->list[i].name = pstrdup(settings->list[i].name);
+		copy->list[i].value = pstrdup(settings->list[i].value);
+	}
+	return copy;
+}
+
+/*
+ * Have values written in the way that is read alike under all settings, until
+ * the end of the caller's GUC nesting level.
+ */
+void
+dc_settings_pin_plain(void)
+{
+	static DcSetting list[] = {
+		{"DateStyle", "ISO"},
+		{"IntervalStyle", "iso_8601"},
+		{"extra_float_digits", "1"},
+		{"bytea_output", "hex"}
+	};
+	static const DcSettings plain = {list, lengthof(list)};
+
+	dc_settings_pin(&plain);
+}
+
 /*
  * Put the settings in force, inside the caller's GUC nesting level.  Most
  * sessions have most of them already.

@@ -38,5 +38,7 @@ extern void dc_owner_begin(DcAsOwner *work, Oid owner,
 						   const DcSettings *settings);
 extern void dc_owner_end(DcAsOwner *work);
 extern void dc_settings_pin(const DcSettings *settings);
+extern void dc_settings_pin_plain(void);
+extern DcSettings *dc_settings_copy(const DcSettings *settings);
 
 #endif							/* DASHCACHE_SETTINGS_H */

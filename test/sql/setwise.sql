@@ -241,6 +241,29 @@ SELECT dashcache_define('refused', 'SELECT sum(score) FROM conversations WHERE c
 SELECT dashcache.warm_set('refused', 'default', '{1}');
 \set VERBOSITY terse
 
+-- Operators that call equal what the type tells apart
+CREATE FUNCTION abs_lt(int, int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT abs($1) < abs($2)';
+CREATE FUNCTION abs_le(int, int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT abs($1) <= abs($2)';
+CREATE FUNCTION abs_eq(int, int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT abs($1) = abs($2)';
+CREATE FUNCTION abs_ge(int, int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT abs($1) >= abs($2)';
+CREATE FUNCTION abs_gt(int, int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT abs($1) > abs($2)';
+CREATE FUNCTION abs_cmp(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT btint4cmp(abs($1), abs($2))';
+CREATE OPERATOR <# (FUNCTION = abs_lt, LEFTARG = int, RIGHTARG = int, COMMUTATOR = ># );
+CREATE OPERATOR <=# (FUNCTION = abs_le, LEFTARG = int, RIGHTARG = int);
+CREATE OPERATOR =# (FUNCTION = abs_eq, LEFTARG = int, RIGHTARG = int, COMMUTATOR = =#, MERGES);
+CREATE OPERATOR >=# (FUNCTION = abs_ge, LEFTARG = int, RIGHTARG = int);
+CREATE OPERATOR ># (FUNCTION = abs_gt, LEFTARG = int, RIGHTARG = int, COMMUTATOR = <# );
+CREATE OPERATOR CLASS abs_ops FOR TYPE int USING btree AS
+	OPERATOR 1 <#, OPERATOR 2 <=#, OPERATOR 3 =#, OPERATOR 4 >=#, OPERATOR 5 >#, FUNCTION 1 abs_cmp(int, int);
+CREATE TABLE signed (company_id int, x int);
+INSERT INTO signed SELECT 1 + i % 5, (CASE WHEN i % 2 = 0 THEN i / 10 ELSE -i / 10 END) FROM generate_series(1, 100) i;
+CALL try('SELECT array_agg(x ORDER BY x USING <#) FROM signed WHERE company_id = $1');
+CALL try('SELECT sum(DISTINCT x ORDER BY x USING <#) FROM signed WHERE company_id = $1');
+CALL try('SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY x USING >#) FROM signed WHERE company_id = $1');
+CALL try('SELECT x, count(*) FROM signed WHERE company_id = $1 GROUP BY x ORDER BY x USING <#');
+CALL try('SELECT array_agg(x ORDER BY x USING <) FROM signed WHERE company_id = $1');
+CALL try('SELECT x, count(*) FROM signed WHERE company_id = $1 GROUP BY x ORDER BY x USING >');
+
 -- Changes end what was stored, and own writes store nothing
 SELECT dashcache_define('changes', 'SELECT count(*) FROM conversations WHERE company_id = $1');
 SELECT dashcache.warm_set('changes', 'default', '{1,2,4,77}');

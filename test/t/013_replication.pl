@@ -91,6 +91,41 @@ $publisher->sql('UPDATE any_item SET v = 2');
 $publisher->wait_for_catchup('s');
 is(any_answer(), '2|database|t', 'replicated: a source without a tenant');
 
+# Warmed on change, also where what was prepared there is committed here: no
+# command of this server tells of that.
+my $idle = q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'dashcache worker'};
+my $state = q{SELECT e.state = 'current' AND e.generated_at > '%s' FROM dashcache_entries e WHERE widget = 'sum' AND tenant = '2'};
+$subscriber->sql(q{DROP SUBSCRIPTION s; TRUNCATE item, any_item});
+$subscriber->sql("CREATE SUBSCRIPTION s CONNECTION '$connection' PUBLICATION p WITH (two_phase = true)");
+$subscriber->wait_for_subscription_sync($publisher, 's');
+$subscriber->wait_for(q{SELECT subtwophasestate = 'e' FROM pg_subscription});
+$subscriber->sql('SELECT dashcache_configure(warm_on_change => true)');
+is(answer(2), '0|database|t', 'a tenant to be warmed on change');
+foreach my $replicated ([ 'a commit', 'INSERT INTO item VALUES (50, 2, 7)', '' ],
+	[ 'COMMIT PREPARED', "BEGIN; INSERT INTO item VALUES (51, 2, 8); PREPARE TRANSACTION 'p'", "COMMIT PREPARED 'p'" ])
+{
+	my ($name, $first, $then) = @$replicated;
+
+	answer(2);
+	$subscriber->wait_for($idle);
+	my $now = $subscriber->sql('SELECT clock_timestamp()');
+	$publisher->sql($first);
+	if ($then)
+	{
+		$subscriber->wait_for('SELECT count(*) = 1 FROM pg_prepared_xacts');
+		# what was said then is looked at, and nothing is found
+		$subscriber->wait_for($idle);
+		$publisher->sql($then);
+	}
+	$subscriber->wait_for(sprintf $state, $now);
+	pass("replicated: $name wakes who warms on change");
+}
+is(answer(2), '15|cache|t', 'and both are seen');
+$publisher->sql('DELETE FROM item WHERE tenant = 2');
+$publisher->wait_for_catchup('s');
+$subscriber->sql('SELECT dashcache_configure(warm_on_change => false)');
+answer(1);
+
 # The same settings by hand.
 my $replica = $subscriber->session;
 $replica->query('SET session_replication_role = replica');

@@ -168,7 +168,8 @@ like(last_run(), qr/^1\|0\|0\|1\|invalid input syntax for type uuid: "12"/, 'a t
 $node->sql(q{SELECT dashcache_purge();
 	SELECT dashcache_configure(tenants => $q$SELECT unnest('{1, 01, 2,  3, 4, 5, 6, 7, 8, 9, 10, x, 11, 12}'::text[])$q$)});
 $one->query(q{SELECT dashcache_warm('default')});
-like(last_run(), qr/^28\|24\|2\|2\|invalid input syntax for type bigint: "x"/, 'a tenant that does not convert stops no other');
+# two workers may compute one of the equal ones at once
+like(last_run(), qr/^28\|2[4-6]\|[0-2]\|2\|invalid input syntax for type bigint: "x"/, 'a tenant that does not convert stops no other');
 is($node->sql('SELECT count(*) FROM dashcache_entries'), '24', 'and equal ones are one');
 
 #
@@ -322,8 +323,9 @@ is($node->sql("SELECT planned, warmed, failed, last_error FROM dashcache_runs WH
 $node->sql(q{CREATE ROLE stranger LOGIN; SELECT dashcache_grant('default', 'stranger')});
 my $stranger = $node->session(user => 'stranger');
 like($stranger->error(q{SELECT dashcache_warm('default')}), qr/must be owner|permission denied/, 'only the owner may warm a dashboard');
-$stranger->query('SELECT dashcache_warm()');
-is(last_run('planned'), '0', 'and all of a stranger\'s are none');
+like($stranger->error('SELECT dashcache_warm()'), qr/must be owner of a dashboard/, 'and who owns none has nothing to warm');
+like($stranger->error(q{SELECT dashcache_schedule('1 second')}), qr/must be owner of a dashboard/, 'nor to schedule');
+like($stranger->error(q{SELECT dashcache_schedule('1 second', 'default')}), qr/must be owner of dashboard "default"/, 'nor may he schedule another\'s');
 
 
 #
@@ -384,7 +386,7 @@ my ($read_before, $unread_before) = (fills('live'), fills('unread'));
 $node->sql(q{
 	DO $$
 	BEGIN
-		FOR i IN 1 .. 8 LOOP
+		FOR i IN 1 .. 6 LOOP
 			UPDATE c SET x = x + 1 WHERE company_id = 7;
 			COMMIT;
 			WHILE EXISTS (SELECT FROM dashcache_entries WHERE dashboard = 'live' AND tenant = '7' AND state <> 'current') LOOP

@@ -88,7 +88,7 @@ $other = schedule("'1 second', 'board'");
 $node->wait_for("SELECT count(*) = 1 FROM dashcache_progress WHERE dashboard = 'gated'");
 $node->wait_for(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'dashcache worker' AND wait_event_type = 'Lock'});
 my $run = $node->sql("SELECT run FROM dashcache_runs WHERE job = $job");
-wait_for_runs($other, 3);
+wait_for_runs($other, 2);
 is($node->sql("SELECT run FROM dashcache_runs WHERE job = $job"), $run, 'turns are let pass while a run is at it');
 is($node->sql("SELECT last_status, next_run > last_run + interval '1 s' FROM dashcache_jobs WHERE job = $job"),
 	'running|t', 'it is running, and its next turn is known');
@@ -107,9 +107,9 @@ my $loops = sub {
 	return $node->sql(q{SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database WHERE datname = 'postgres'});
 };
 my $before = $loops->();
-$node->wait_for("SELECT next_run < now() - interval '4 s' FROM dashcache.job WHERE id = $job");
+$node->wait_for("SELECT next_run < now() - interval '2.5 s' FROM dashcache.job WHERE id = $job");
 my $after = $loops->();
-cmp_ok($after - $before, '<', 200, 'a job that is locked is looked at now and then');
+cmp_ok($after - $before, '<', 120, 'a job that is locked is looked at now and then');
 $gate->query('ROLLBACK');
 wait_for_runs($job, 1);
 pass('and runs when it is free');

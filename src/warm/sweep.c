@@ -1,0 +1,159 @@
+/*-------------------------------------------------------------------------
+ *
+ * sweep.c
+ *		Entries and counters that nobody can ever ask for again.
+ *
+ * Those of a widget go when it is dropped (api/define.c).  What is left are those
+ * of databases that were dropped, and of extensions that were.  It would do no
+ * harm but take room; since it outlives restarts it is swept: by the launcher,
+ * whenever it lists the databases, and by a database's first worker.
+ *
+ * Locking: partitions, exclusively, one at a time; the counters.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "warm/sweep.h"
+
+#include "consistency/validity.h"
+#include "stats.h"
+#include "store/store.h"
+#include "widget/metacache.h"
+
+#include "miscadmin.h"
+#include "utils/hsearch.h"
+#include "utils/snapmgr.h"
+
+/*-------------------------------------------------------------------------
+ * Databases
+ *-------------------------------------------------------------------------
+ */
+
+static void
+note_database(Oid database, uint32 widget, const uint64 *counters, void *arg)
+{
+	List	  **databases = arg;
+
+	*databases = list_append_unique_oid(*databases, database);
+}
+
+/* The OIDs of the databases that have counters, as all have that have entries. */
+List *
+dc_sweep_databases(void)
+{
+	List	   *databases = NIL;
+
+	dc_stats_scan(note_database, &databases);
+	return databases;
+}
+
+static bool
+is_of_database(const DcSharedEntry *entry, void *arg)
+{
+	return entry->database == *(Oid *) arg;
+}
+
+static void
+release_of_database(Oid database, uint32 widget, const uint64 *counters, void *arg)
+{
+	if (database == *(Oid *) arg)
+		dc_stats_release(database, widget);
+}
+
+/*
+ * Remove what belongs to databases that are no more: those that
+ * dc_sweep_databases() has found, before the existing ones were listed.
+ */
+void
+dc_sweep_gone(List *databases, List *existing)
+{
+	ListCell   *lc;
+
+	foreach(lc, databases)
+	{
+		Oid			database = lfirst_oid(lc);
+
+		if (list_member_oid(existing, database))
+			continue;
+		(void) dc_store_remove(is_of_database, &database);
+		dc_stats_scan(release_of_database, &database);
+	}
+}
+
+/*-------------------------------------------------------------------------
+ * Definitions
+ *-------------------------------------------------------------------------
+ */
+
+/* A widget of this database. */
+typedef struct Definition
+{
+	uint32		widget;			/* hash key */
+	uint64		version;
+} Definition;
+
+typedef struct Definitions
+{
+	HTAB	   *table;
+	uint64		known_before;	/* versions from this on may be missing */
+} Definitions;
+
+static bool
+is_of_no_definition(const DcSharedEntry *entry, void *arg)
+{
+	const Definitions *definitions = arg;
+	Definition *definition;
+
+	if (entry->database != MyDatabaseId || entry->version >= definitions->known_before)
+		return false;
+	definition = hash_search(definitions->table, &entry->widget, HASH_FIND, NULL);
+	return definition == NULL || definition->version != entry->version;
+}
+
+static void
+release_of_no_definition(Oid database, uint32 widget, const uint64 *counters, void *arg)
+{
+	const Definitions *definitions = arg;
+
+	if (database == MyDatabaseId &&
+		hash_search(definitions->table, &widget, HASH_FIND, NULL) == NULL)
+		dc_stats_release(database, widget);
+}
+
+/*
+ * Remove what belongs to no definition of this database.  "present": it has the
+ * extension.  In a transaction with an active snapshot.
+ */
+void
+dc_sweep_definitions(bool present)
+{
+	HASHCTL		ctl = {
+		.keysize = sizeof(uint32),
+		.entrysize = sizeof(Definition),
+		.hcxt = CurrentMemoryContext
+	};
+	Definitions definitions;
+	DcSnapshot	snapshot;
+	ListCell   *lc;
+
+	dc_snapshot_init(&snapshot, GetActiveSnapshot());
+	definitions.known_before = snapshot.xmin;
+	definitions.table = hash_create("dashcache definitions", 64, &ctl,
+									HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	foreach(lc, present ? dc_metacache_dashboards() : NIL)
+	{
+		DcDashboard *dashboard = lfirst(lc);
+
+		for (int i = 0; i < dashboard->nwidgets; i++)
+		{
+			uint32		id = dashboard->widgets[i].id;
+			Definition *definition = hash_search(definitions.table, &id, HASH_ENTER, NULL);
+
+			definition->version = dashboard->widgets[i].version;
+		}
+	}
+	(void) dc_store_remove(is_of_no_definition, &definitions);
+	dc_stats_scan(release_of_no_definition, &definitions);
+	hash_destroy(definitions.table);
+}
