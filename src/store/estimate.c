@@ -5,8 +5,13 @@
  *
  * The accesses to a sample of the keys are played to likenesses of the store at
  * several sizes (miniature.c), which are shared.  An access to any other key
- * costs a comparison, and a count in the session's own memory, which is told to
- * the others once in a while, since the hit ratio of all accesses is needed, too.
+ * costs a comparison, and a count in the session's own memory, since the hit ratio
+ * of all accesses is needed, too.
+ *
+ * A hit takes no exclusive lock.  What a session has counted, and its hits on
+ * sampled keys, it plays all at once when there are many; and if the lock is not
+ * free at that moment, with one of the next hits.  Misses, which have computed, wait
+ * for the lock.
  *
  * A popular key may be in the sample, and all sessions may ask for it at once.
  * So a session remembers for which keys the last access was a hit at every size.
@@ -29,6 +34,12 @@
 
 /* So many accesses a session counts for itself. */
 #define GRANTED 1024
+
+/* If the lock is not free then, so many more. */
+#define GRANTED_MORE 64
+
+/* So many hits on sampled keys it keeps for itself. */
+#define PENDING 32
 
 /* After so long what was counted is worth half. */
 #define HALF_LIFE (USECS_PER_SEC * SECS_PER_HOUR)
@@ -58,6 +69,8 @@ DcEstimateLocal dc_estimate_local = {.granted = 1,.left = 1};
 
 static DcSharedEstimate *shared = NULL;
 static Known known[256];
+static DcMiniatureAccess pending[PENDING];
+static int	npending = 0;
 
 /*
  * How many bytes of the "memory" bytes of dashcache the estimate takes: a 64th up
@@ -109,21 +122,24 @@ grant(void)
 	dc_estimate_local.hits = 0;
 }
 
-/* Tell the others what this session has counted. */
-static void
-flush_locked(TimestampTz now)
+static Known *
+known_of(uint32 hash)
 {
-	Assert(LWLockHeldByMeInMode(&shared->lock, LW_EXCLUSIVE));
+	return &known[hash % lengthof(known)];
+}
 
-	dc_miniature_count(&shared->miniature,
-					   dc_estimate_local.granted - dc_estimate_local.left,
-					   dc_estimate_local.hits);
-	grant();
-	if (now >= shared->halved + HALF_LIFE)
+static void
+play_pending_locked(void)
+{
+	for (int i = 0; i < npending; i++)
 	{
-		dc_miniature_halve(&shared->miniature);
-		shared->halved = now;
+		Known	   *remembered = known_of(pending[i].hash);
+
+		remembered->until = dc_miniature_access(&shared->miniature, &pending[i]);
+		remembered->hash = pending[i].hash;
+		remembered->generation = shared->miniature.generation;
 	}
+	npending = 0;
 }
 
 static void
@@ -132,16 +148,34 @@ flush_at_exit(int code, Datum arg)
 	dc_estimate_flush();
 }
 
+/* Tell the others what this session has counted; at its end it does so, too. */
 static void
-lock_estimate(void)
+flush_locked(TimestampTz now)
 {
 	static bool registered = false;
+
+	Assert(LWLockHeldByMeInMode(&shared->lock, LW_EXCLUSIVE));
 
 	if (!registered)
 	{
 		before_shmem_exit(flush_at_exit, (Datum) 0);
 		registered = true;
 	}
+	dc_miniature_count(&shared->miniature,
+					   dc_estimate_local.granted - dc_estimate_local.left,
+					   dc_estimate_local.hits);
+	grant();
+	play_pending_locked();
+	if (now >= shared->halved + HALF_LIFE)
+	{
+		dc_miniature_halve(&shared->miniature);
+		shared->halved = now;
+	}
+}
+
+static void
+lock_estimate(void)
+{
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 }
 
@@ -165,6 +199,28 @@ dc_estimate_flush(void)
 	unlock_estimate();
 }
 
+/* The same if nobody has the lock; false: not now. */
+static bool
+flush_if_free(TimestampTz now)
+{
+	if (!LWLockConditionalAcquire(&shared->lock, LW_EXCLUSIVE))
+		return false;
+	flush_locked(now);
+	unlock_estimate();
+	return true;
+}
+
+/* See dc_estimate_hit(). */
+void
+dc_estimate_flush_soon(TimestampTz now)
+{
+	if (!flush_if_free(now))
+	{
+		dc_estimate_local.granted += GRANTED_MORE;
+		dc_estimate_local.left += GRANTED_MORE;
+	}
+}
+
 /* Whole seconds since the start, of a time or a duration. */
 static uint32
 seconds(TimestampTz us)
@@ -182,27 +238,26 @@ life_of(TimestampTz generated_at, TimestampTz expires_at)
 void
 dc_estimate_sampled_hit(const DcSharedEntry *entry, TimestampTz now, bool stale)
 {
-	Known	   *remembered = &known[entry->hash % lengthof(known)];
-	DcMiniatureAccess access = {0};
+	Known	   *remembered = known_of(entry->hash);
+	uint32		second = seconds(now - shared->started);
+	DcMiniatureAccess *access;
 
-	access.now = seconds(now - shared->started);
-	if (remembered->hash == entry->hash && access.now < remembered->until &&
+	if (remembered->hash == entry->hash && second < remembered->until &&
 		remembered->generation == pg_atomic_read_u64(&shared->generation))
 		return;
+	/* where even that is in demand, one hit more or less does not matter */
+	if (npending == PENDING && !flush_if_free(now))
+		return;
 
-	access.hash = entry->hash;
-	access.size = (uint32) Min(dc_entry_size(entry), PG_UINT32_MAX);
-	access.compute_us = entry->compute_us;
-	access.life = life_of(entry->generated_at, entry->expires_at);
-	access.asked = true;
-	access.stale = stale;
-
-	lock_estimate();
-	flush_locked(now);
-	remembered->until = dc_miniature_access(&shared->miniature, &access);
-	remembered->hash = entry->hash;
-	remembered->generation = shared->miniature.generation;
-	unlock_estimate();
+	access = &pending[npending++];
+	memset(access, 0, sizeof(*access));
+	access->now = second;
+	access->hash = entry->hash;
+	access->size = (uint32) Min(dc_entry_size(entry), PG_UINT32_MAX);
+	access->compute_us = entry->compute_us;
+	access->life = life_of(entry->generated_at, entry->expires_at);
+	access->asked = true;
+	access->stale = stale;
 }
 
 /* See dc_estimate_fill(). */
@@ -230,6 +285,7 @@ void
 dc_estimate_sampled_removal(uint32 hash)
 {
 	lock_estimate();
+	play_pending_locked();
 	dc_miniature_forget(&shared->miniature, hash);
 	unlock_estimate();
 }
@@ -256,6 +312,7 @@ dc_estimate_reset(void)
 
 	lock_estimate();
 	grant();
+	npending = 0;
 	dc_miniature_reset(&shared->miniature);
 	shared->halved = now;
 	unlock_estimate();

@@ -34,6 +34,7 @@ extern void dc_estimate_attach(void *place);
 
 extern void dc_estimate_sampled_hit(const DcSharedEntry *entry, TimestampTz now, bool stale);
 extern void dc_estimate_flush(void);
+extern void dc_estimate_flush_soon(TimestampTz now);
 extern void dc_estimate_sampled_fill(const DcKey *key, const DcContent *content, Size size);
 extern void dc_estimate_sampled_removal(uint32 hash);
 extern void dc_estimate_read(DcEstimate *estimate);
@@ -41,7 +42,7 @@ extern void dc_estimate_reset(void);
 
 /*
  * What this session has counted and not yet told: it tells when "left" of the
- * "granted" accesses have come down to 0, first at once.
+ * "granted" accesses have come down to 0.
  */
 typedef struct DcEstimateLocal
 {
@@ -58,7 +59,7 @@ dc_estimate_hit(const DcSharedEntry *entry, TimestampTz now, bool stale)
 {
 	dc_estimate_local.hits++;
 	if (unlikely(--dc_estimate_local.left == 0))
-		dc_estimate_flush();
+		dc_estimate_flush_soon(now);
 	if (unlikely(entry->hash < *dc_estimate_threshold))
 		dc_estimate_sampled_hit(entry, now, stale);
 }

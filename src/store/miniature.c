@@ -239,7 +239,7 @@ make_node(DcMiniature *m, uint32 hash)
 	uint16		number;
 	DcMiniatureNode *node;
 
-	while (m->free == 0)
+	while (hash < m->threshold && m->free == 0)
 		lower_threshold(m);
 	if (hash >= m->threshold)
 		return 0;
