@@ -12,7 +12,9 @@
  * whose sources there are changes that it has not seen.  (The last is for
  * dc_store_is_current to say.  It may be wrong either way; that costs a
  * needless miss, or room for something useless.)  When it has seen all entries
- * and found nothing it looks at a few only, until it finds something.
+ * and found nothing it looks at a few only, until it finds something.  So after a
+ * time in which all served, one in FEW_LOOKS of a partition's entries may give way
+ * before the first that has changed meanwhile is found.
  *
  * What one eviction does is bounded: LOOKS by the scout, and PASSES by
  * the hand.  If the hand has passed so many it takes the one of them that was
@@ -36,7 +38,7 @@
 
 /* ... and the scout looks at so many, or, if a whole round was in vain, so few. */
 #define LOOKS 64
-#define FEW_LOOKS 4
+#define FEW_LOOKS 16
 
 bool		(*dc_store_is_current) (const DcSharedEntry *entry) = NULL;
 

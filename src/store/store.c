@@ -292,7 +292,8 @@ unlink_locked(DcPartition *partition, DcRef victim, DcSharedEntry *entry)
 	dc_chain_unlink(&partition->age, DC_CHAIN_AGE, entry);
 	dc_chains_unlink(entry, size);
 
-	partition->nentries--;
+	if (--partition->nentries == 0)
+		partition->in_vain = 0;
 	partition->used -= size;
 	count_gauges(entry, -1, size);
 	dc_pieces_free(victim);

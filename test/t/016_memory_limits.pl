@@ -34,6 +34,28 @@ $node->sql(q{
 		SELECT count(*) FILTER (WHERE (c.data->>'n')::int IS DISTINCT FROM n), count(*) FILTER (WHERE source = 'cache')
 		FROM generate_series(first, last) n, LATERAL dashcache_fetch(whose, 'params', params => jsonb_build_object('n', n)) c;
 	END;
+
+	-- Reads of many tenants that do not fit, the lower the number the more popular;
+	-- between them, if wanted, those of one with ten thousand params. The hit ratio
+	-- of the many, in percent, once the memory is full.
+	CREATE TABLE modest (n serial, tenant int);
+	SELECT setseed(0.5);
+	INSERT INTO modest (tenant) SELECT 1 + 18999 * power(random(), 3) FROM generate_series(1, 60000);
+	CREATE FUNCTION hit_ratio(greedy boolean) RETURNS numeric LANGUAGE plpgsql AS $$
+	DECLARE
+		hits int := 0;
+		r record;
+		s text;
+	BEGIN
+		FOR r IN SELECT * FROM modest ORDER BY n LOOP
+			SELECT source INTO s FROM dashcache_fetch(r.tenant);
+			hits := hits + (s = 'cache' AND r.n > 30000)::int;
+			IF greedy THEN
+				PERFORM dashcache_get(20000, 'params', params => jsonb_build_object('n', r.n % 10000));
+			END IF;
+		END LOOP;
+		RETURN hits / 300.0;
+	END $$;
 });
 
 sub set
@@ -60,7 +82,28 @@ sub logged
 	return scalar(() = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /$what/g);
 }
 
-# One greedy tenant and many modest ones, without a limit and with one.
+sub hit_ratio
+{
+	my ($greedy) = @_;
+
+	$node->sql('SELECT dashcache_purge()');
+	return $node->sql("SELECT round(hit_ratio($greedy), 1)");
+}
+
+# One greedy tenant that asks as often as many modest ones together, where memory is
+# short: without a limit, and with one.
+my $alone = hit_ratio('false');
+my $unprotected = hit_ratio('true');
+set('dashcache.tenant_memory_limit', 2);
+my $protected = hit_ratio('true');
+note("hit ratio of the modest tenants: $alone alone, $unprotected beside a greedy one, $protected if that has a limit");
+cmp_ok($alone, '<', 90, 'memory is short');
+cmp_ok($unprotected, '<', $alone - 2, 'a greedy tenant takes from the others');
+cmp_ok($protected, '>=', $alone - 2, 'with a limit by no more than 2 points');
+cmp_ok(held("tenant = '20000'"), '<=', 16 * 1024 * 1024 / 50, 'as it holds no more than that');
+$node->sql('SELECT dashcache_purge()');
+
+# Where they would all fit.
 set('dashcache.tenant_memory_limit', 10);
 $node->sql('SELECT read(1, 3000)');
 my $before = $node->sql('SELECT hits FROM read(1, 3000)');
@@ -70,7 +113,7 @@ cmp_ok(held("tenant = '20000'"), '<=', 16 * 1024 * 1024 / 10, 'and holds no more
 cmp_ok(held("tenant = '20000'"), '>', 16 * 1024 * 1024 / 11, 'but what it may');
 cmp_ok($node->sql('SELECT hits FROM read(1, 3000)'), '>=', 0.98 * $before, 'the modest ones keep theirs');
 cmp_ok($node->sql('SELECT hits FROM read_params(20000, 9000, 10000)'), '>', 900, 'the greedy one those it has asked for last');
-is(logged('reached dashcache.tenant_memory_limit'), 1, 'one line says so');
+is(logged('reached dashcache.tenant_memory_limit'), 1, 'one line says so, in this minute');
 is($node->sql("SELECT source, reason FROM dashcache_fetch(1, 'params', params => '{\"size\": 2000000}')"), 'database|too large',
 	'an answer beyond the limit is given');
 is(logged('larger than dashcache.tenant_memory_limit'), 1, 'and said');
@@ -119,6 +162,16 @@ foreach my $useless ('changed', 'ended')
 	$node->sql('SELECT read(6001, 11000)');
 	cmp_ok($node->sql('SELECT hits FROM read(1, 11000)'), '>=', 10990, "what has $useless has made room for others");
 }
+
+# The same where all have served for long, and then some change.
+$node->sql('SELECT dashcache_purge()');
+$node->sql('SELECT read(1, 20000)');
+$node->sql("SELECT count(*) FROM generate_series(1, 3000) t, LATERAL dashcache_fetch(t, 'changed')");
+my ($held, $before_change) = split /\|/, $node->sql('SELECT entries, evicted FROM dashcache_memory');
+$node->sql('UPDATE rate SET v = v + 1');
+$node->sql("SELECT count(*) FROM generate_series(3001, 5500) t, LATERAL dashcache_fetch(t, 'changed')");
+cmp_ok($node->sql('SELECT evicted FROM dashcache_memory') - $before_change, '<=', $held / 16,
+	'a sixteenth of what serves at most gives way until that is found');
 
 $node->stop('fast');
 done_testing();
