@@ -70,7 +70,7 @@ dc_limit_reached(DcStoreEvent event)
 		return;
 	ereport(LOG,
 			(errmsg("%s", texts[event].message),
-			 errdetail("It is said once a minute at most; dashcache_status counts."),
+			 errdetail("It is said once a minute at most; dashcache_memory counts."),
 			 texts[event].hint != NULL ? errhint("%s", texts[event].hint) : 0));
 }
 

@@ -173,5 +173,31 @@ $node->sql("SELECT count(*) FROM generate_series(3001, 5500) t, LATERAL dashcach
 cmp_ok($node->sql('SELECT evicted FROM dashcache_memory') - $before_change, '<=', $held / 16,
 	'a sixteenth of what serves at most gives way until that is found');
 
+# What has outlived a restart counts, and is worth what it was worth before.
+$node->sql(q{
+	SELECT dashcache_purge();
+	SET client_min_messages = warning;
+	SELECT dashcache_define('dear', $q$SELECT v, (SELECT count(*) FROM generate_series(1, 20000 + v)) AS n, repeat('z', 900) AS text FROM item WHERE tenant = $1$q$,
+		dashboard => 'dear', result => 'row', ttl => NULL);
+	SELECT dashcache_configure('params', memory_limit => '1MB');
+});
+set('dashcache.tenant_memory_limit', 10);
+$node->sql('SELECT read_params(20000, 1, 2000)');
+$node->sql('SELECT read(1, 500)');
+$node->sql("SELECT count(*) FROM generate_series(1, 200) t, LATERAL dashcache_fetch(t, 'dear')");
+my %before = map { $_ => held("dashboard = '$_'") } qw(params dear);
+$node->restart;
+$node->poll_query_until('postgres', 'SELECT restored > 0 FROM dashcache_status');
+is(held("dashboard = '$_'"), $before{$_}, "what $_ holds is restored") foreach sort keys %before;
+$node->sql('SELECT read_params(20000, 2001, 2500)');
+cmp_ok(held("dashboard = 'params'"), '<=', 1024 * 1024, 'and counts against the limit of its dashboard');
+is($node->sql("SELECT count(*) FROM generate_series(1, 200) t, LATERAL dashcache_fetch(t, 'dear') WHERE source = 'cache'"), 200, 'others have not given way for it');
+$node->sql("SELECT dashcache_configure('params', memory_limit => '')");
+$node->sql('SELECT read_params(20000, 1, 2000)');
+cmp_ok(held("tenant = '20000'"), '<=', 16 * 1024 * 1024 / 10, 'what a tenant holds counts against its limit');
+$node->sql('SELECT read(4001, 20000)');
+is($node->sql("SELECT count(*) FROM generate_series(1, 200) t, LATERAL dashcache_fetch(t, 'dear') WHERE source = 'cache'"), 200, 'what was dear to compute stays longer');
+cmp_ok($node->sql('SELECT hits FROM read(1, 500)'), '<', 50, 'than what was not');
+
 $node->stop('fast');
 done_testing();
