@@ -17,19 +17,14 @@
 PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(constant_get);
+PG_FUNCTION_INFO_V1(constant_copy);
 PG_FUNCTION_INFO_V1(constant_trigger);
 
 static text *constant = NULL;
 
-/*
- * constant_get(tenant, length): a text of that many bytes, made by the first
- * call of a session.
- */
-Datum
-constant_get(PG_FUNCTION_ARGS)
+static text *
+constant_of(int32 length)
 {
-	int32		length = PG_GETARG_INT32(1);
-
 	if (unlikely(constant == NULL || VARSIZE(constant) != VARHDRSZ + length))
 	{
 		if (constant != NULL)
@@ -38,7 +33,30 @@ constant_get(PG_FUNCTION_ARGS)
 		SET_VARSIZE(constant, VARHDRSZ + length);
 		memset(VARDATA(constant), 'x', length);
 	}
-	PG_RETURN_TEXT_P(constant);
+	return constant;
+}
+
+/*
+ * constant_get(tenant, length): a text of that many bytes, made by the first
+ * call of a session.
+ */
+Datum
+constant_get(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(constant_of(PG_GETARG_INT32(1)));
+}
+
+/*
+ * constant_copy(tenant, length): a copy of it, as of what is shared with others.
+ */
+Datum
+constant_copy(PG_FUNCTION_ARGS)
+{
+	text	   *original = constant_of(PG_GETARG_INT32(1));
+	text	   *copy = palloc(VARSIZE(original));
+
+	memcpy(copy, original, VARSIZE(original));
+	PG_RETURN_TEXT_P(copy);
 }
 
 /*
