@@ -10,7 +10,7 @@ PG_CONFIG ?= pg_config
 # These targets work before PostgreSQL is there (they install what is missing),
 # so they do without PGXS. They also run as root, in a directory of their own.
 TOOLS = check check-layers check-format check-regress check-isolation check-tap \
-	demo stress fuzz applications crash bench indent typedefs help
+	demo stress fuzz applications crash bench traces indent typedefs help
 
 ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 
@@ -19,7 +19,7 @@ ifneq ($(filter $(TOOLS),$(MAKECMDGOALS)),)
 
 # Read by the scripts; "make help" says what they do.
 export PG_CONFIG COPT ASSERT REGRESS ISOLATION PROVE_TESTS JOBS KEEP ACCEPT
-export DURATION SESSIONS RESTARTS SEED ROUND ROUNDS STEPS DIFFS SHRINK KNOWN VERBOSE
+export DURATION SESSIONS MEMORY RESTARTS SEED ROUND ROUNDS STEPS DIFFS SHRINK KNOWN VERBOSE ACCESSES
 
 check:
 	@test/tools/check layers format regress isolation tap
@@ -52,6 +52,9 @@ crash:
 bench:
 	@test/tools/throwaway test/tools/with-server -c test/bench/server.conf test/bench/run
 
+traces:
+	@test/tools/throwaway test/bench/traces/run
+
 indent: typedefs
 	@test/tools/install-deps
 	@test/tools/indent --write
@@ -73,15 +76,16 @@ help:
 #> make check-regress       REGRESS="name ..."     only these of test/sql
 #> make check-isolation     ISOLATION="name ..."   only these of test/isolation/specs
 #> make check-tap           PROVE_TESTS="test/t/010_name.pl ..."  JOBS=n at a time
-#> make stress              DURATION=seconds SESSIONS=n RESTARTS=n
+#> make stress              DURATION=seconds SESSIONS=n RESTARTS=n MEMORY=size, e.g. 2MB: entries are evicted all the time
 #> make fuzz                DURATION=seconds SEED=n ROUND=n
 #> make applications        DURATION=seconds SEED=n APPS="name ..."
 #> make crash               ROUNDS=n SEED=n
 #> make bench               measure
+#> make traces              the eviction policy on generated traces: SEED=n ACCESSES=n
 #> make indent              format the C sources in place, after
 #> make typedefs            which writes src/typedefs.list anew
 #>
-#> For check, demo, stress, fuzz, applications, crash and bench: PG_CONFIG=path, COPT=flags for the compiler,
+#> For check, demo, stress, fuzz, applications, crash, bench and traces: PG_CONFIG=path, COPT=flags for the compiler,
 #> ASSERT=1 to build with assertions, KEEP=1 to keep the directory they work in,
 #> ACCEPT=1 to make the output of regress and isolation the expected one.
 

@@ -20,13 +20,15 @@ CREATE TABLE dashcache.dashboard (
 	variants jsonb,
 	guard text,
 	warm_on_start boolean NOT NULL DEFAULT false,
-	warm_on_change boolean NOT NULL DEFAULT false
+	warm_on_change boolean NOT NULL DEFAULT false,
+	memory_limit int
 );
 COMMENT ON TABLE dashcache.dashboard IS 'a named set of widgets';
 COMMENT ON COLUMN dashcache.dashboard.owner IS 'the role that first defined a widget of it; may change and read it';
 COMMENT ON COLUMN dashcache.dashboard.tenants IS 'a query that lists the tenants to warm; the role it runs as is the owner';
 COMMENT ON COLUMN dashcache.dashboard.tenants_settings IS 'the server settings that it runs under, as name=value';
 COMMENT ON COLUMN dashcache.dashboard.variants IS 'the params to warm, an array of objects';
+COMMENT ON COLUMN dashcache.dashboard.memory_limit IS 'kilobytes of memory that its answers may take; null: no limit';
 COMMENT ON COLUMN dashcache.dashboard.guard IS 'the setting that must hold the tenant asked for';
 
 CREATE TABLE dashcache.grantee (
@@ -267,7 +269,7 @@ RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dashcache_configure';
 COMMENT ON FUNCTION @extschema@.dashcache_configure(text, text, jsonb, text, text, boolean, boolean, text) IS
-'changes the settings of a dashboard; null leaves one as it is, '''' clears it. tenants: a query that lists the tenants to warm; variants: an array of the params to warm; guard: a setting that must hold the tenant asked for; warm_on_start: compute what was in use when the server starts; warm_on_change: compute again what was in use when it changes';
+'changes the settings of a dashboard; null leaves one as it is, '''' clears it. tenants: a query that lists the tenants to warm; variants: an array of the params to warm; guard: a setting that must hold the tenant asked for; memory_limit: how much memory its answers may take, such as 16MB; warm_on_start: compute what was in use when the server starts; warm_on_change: compute again what was in use when it changes';
 
 CREATE FUNCTION @extschema@.dashcache_grant(dashboard text, role regrole)
 RETURNS void
@@ -557,7 +559,7 @@ CREATE FUNCTION dashcache.counters(
 	OUT hits bigint, OUT saved_us bigint, OUT stale_hits bigint, OUT misses bigint,
 	OUT bypasses bigint, OUT fills bigint, OUT errors bigint, OUT evictions bigint,
 	OUT changes bigint, OUT compute_us bigint, OUT compute_us_max bigint,
-	OUT entries bigint, OUT bytes bigint)
+	OUT entries bigint, OUT bytes bigint, OUT stored_bytes bigint)
 RETURNS record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dashcache_widget_counters';
@@ -566,12 +568,31 @@ COMMENT ON FUNCTION dashcache.counters(int) IS 'the counters of a widget, for da
 CREATE FUNCTION dashcache.status(
 	OUT preloaded boolean, OUT enabled boolean, OUT in_recovery boolean,
 	OUT memory_total bigint, OUT memory_used bigint, OUT entries bigint,
-	OUT stats_since timestamptz, OUT waits_for_prepared boolean, OUT restored bigint)
+	OUT stats_since timestamptz, OUT waits_for_prepared boolean, OUT restored bigint, OUT memory_free bigint)
 RETURNS record
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dashcache_status_row';
 COMMENT ON FUNCTION dashcache.status() IS 'the state of the cache, for dashcache_status';
 
+CREATE FUNCTION dashcache.memory(
+	OUT total bigint, OUT reserved bigint, OUT free bigint,
+	OUT free_pieces bigint, OUT entries bigint, OUT content bigint, OUT used bigint, OUT taken bigint,
+	OUT evicted bigint, OUT evicted_useless bigint,
+	OUT evicted_by_tenant_limit bigint, OUT evicted_by_dashboard_limit bigint,
+	OUT refused_too_large bigint, OUT refused_by_tenant_limit bigint,
+	OUT refused_by_dashboard_limit bigint, OUT refused_no_memory bigint,
+	OUT last_evicted_at timestamptz, OUT last_evicted_idle interval)
+RETURNS record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dashcache_memory_row';
+COMMENT ON FUNCTION dashcache.memory() IS 'what the memory is used for, in bytes, for dashcache_memory';
+
+CREATE FUNCTION dashcache.memory_estimates(
+	OUT memory bigint, OUT hit_ratio float8, OUT accesses bigint, OUT actual boolean)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 6
+AS 'MODULE_PATHNAME', 'dashcache_memory_estimates';
+COMMENT ON FUNCTION dashcache.memory_estimates() IS 'the hit ratio that more or less memory would give, for dashcache_memory_estimate';
 CREATE FUNCTION dashcache.check_saved(file bytea)
 RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -648,14 +669,65 @@ SELECT x.extversion AS version, s.preloaded, s.enabled, s.in_recovery,
 			'transactions that were prepared before the start: '
 			|| COALESCE((SELECT pg_catalog.string_agg(p.gid, ', ') FROM pg_catalog.pg_prepared_xacts p), 'they have ended, and who may have missed what they changed has not')
 	END AS caching_paused_by,
-	s.restored
+	s.restored, s.memory_free
 FROM dashcache.status() s
 CROSS JOIN pg_catalog.pg_extension x
 WHERE x.extname = 'dashcache';
 COMMENT ON VIEW @extschema@.dashcache_status IS 'the state of the cache, one row';
 COMMENT ON COLUMN @extschema@.dashcache_status.memory_total IS 'bytes reserved, dashcache.memory';
+COMMENT ON COLUMN @extschema@.dashcache_status.memory_used IS 'bytes of it that are taken, by entries or for good; see dashcache_memory';
+COMMENT ON COLUMN @extschema@.dashcache_status.memory_free IS 'bytes of it that are free for entries';
 COMMENT ON COLUMN @extschema@.dashcache_status.caching_paused_by IS 'why nothing is served from the cache now; null: it is';
 COMMENT ON COLUMN @extschema@.dashcache_status.restored IS 'entries from before the start; null: they are being read';
+
+CREATE VIEW @extschema@.dashcache_memory AS
+SELECT m.total, m.reserved, m.taken, m.free,
+	(m.total - m.free)::float8 / m.total AS full_ratio,
+	m.entries, m.content,
+	(m.taken - m.content)::float8 / NULLIF(m.entries, 0) AS overhead,
+	1 - m.used::float8 / NULLIF(m.taken, 0) AS fragmentation, m.free_pieces,
+	m.evicted, m.evicted_useless, m.evicted_by_tenant_limit, m.evicted_by_dashboard_limit,
+	m.refused_too_large, m.refused_by_tenant_limit, m.refused_by_dashboard_limit, m.refused_no_memory,
+	m.last_evicted_at, m.last_evicted_idle
+FROM dashcache.memory() m
+WHERE m.total IS NOT NULL;
+COMMENT ON VIEW @extschema@.dashcache_memory IS 'what dashcache.memory is used for, one row, over all databases; in bytes';
+COMMENT ON COLUMN @extschema@.dashcache_memory.total IS 'dashcache.memory';
+COMMENT ON COLUMN @extschema@.dashcache_memory.reserved IS 'for bookkeeping, whatever is cached';
+COMMENT ON COLUMN @extschema@.dashcache_memory.taken IS 'by entries';
+COMMENT ON COLUMN @extschema@.dashcache_memory.free IS 'for entries';
+COMMENT ON COLUMN @extschema@.dashcache_memory.full_ratio IS 'part of total that is not free';
+COMMENT ON COLUMN @extschema@.dashcache_memory.content IS 'keys and answers as stored, of taken';
+COMMENT ON COLUMN @extschema@.dashcache_memory.overhead IS 'what an entry takes beyond its content, on average';
+COMMENT ON COLUMN @extschema@.dashcache_memory.fragmentation IS 'part of taken that is lost by dividing it up';
+COMMENT ON COLUMN @extschema@.dashcache_memory.free_pieces IS 'how many pieces the free memory is in; an entry may be in several, so all of it can be used';
+COMMENT ON COLUMN @extschema@.dashcache_memory.evicted IS 'entries that made room for others, although they could have served';
+COMMENT ON COLUMN @extschema@.dashcache_memory.evicted_useless IS 'entries that made room, and had expired or changed';
+COMMENT ON COLUMN @extschema@.dashcache_memory.evicted_by_tenant_limit IS 'entries that made room for others of their tenant, by dashcache.tenant_memory_limit';
+COMMENT ON COLUMN @extschema@.dashcache_memory.evicted_by_dashboard_limit IS 'entries that made room for others of their dashboard, by its memory_limit';
+COMMENT ON COLUMN @extschema@.dashcache_memory.refused_too_large IS 'answers that were not kept: larger than any may be';
+COMMENT ON COLUMN @extschema@.dashcache_memory.refused_by_tenant_limit IS 'answers that were not kept: larger than what a tenant may have';
+COMMENT ON COLUMN @extschema@.dashcache_memory.refused_by_dashboard_limit IS 'answers that were not kept: larger than what their dashboard may have';
+COMMENT ON COLUMN @extschema@.dashcache_memory.refused_no_memory IS 'answers that were not kept: no room could be made';
+COMMENT ON COLUMN @extschema@.dashcache_memory.last_evicted_at IS 'when an entry last made room for others';
+COMMENT ON COLUMN @extschema@.dashcache_memory.last_evicted_idle IS 'how long it had not been used: the shorter, the scarcer memory is';
+
+CREATE VIEW @extschema@.dashcache_memory_estimate AS
+SELECT e.memory, e.hit_ratio,
+	e.hit_ratio - pg_catalog.max(e.hit_ratio) FILTER (WHERE e.actual) OVER () AS gain,
+	CASE WHEN e.hit_ratio IS NULL THEN 'not known yet'
+		ELSE pg_catalog.format('with %s: %s%%', pg_catalog.pg_size_pretty(e.memory), pg_catalog.round((100 * e.hit_ratio)::numeric, 1))
+			|| CASE WHEN e.actual THEN ', as it is' ELSE '' END
+	END AS note,
+	e.accesses
+FROM dashcache.memory_estimates() e
+ORDER BY e.memory;
+COMMENT ON VIEW @extschema@.dashcache_memory_estimate IS
+'the hit ratio that more or less memory would give, estimated from a sample of the keys, over all databases';
+COMMENT ON COLUMN @extschema@.dashcache_memory_estimate.memory IS 'what dashcache.memory would be, in bytes';
+COMMENT ON COLUMN @extschema@.dashcache_memory_estimate.hit_ratio IS 'of the reads for which the cache could be asked; the row of the present size has what there was';
+COMMENT ON COLUMN @extschema@.dashcache_memory_estimate.gain IS 'hit_ratio, less that of the present size';
+COMMENT ON COLUMN @extschema@.dashcache_memory_estimate.accesses IS 'reads of late that it rests on: they count half after an hour';
 
 CREATE VIEW @extschema@.dashcache_sources AS
 SELECT w.dashboard, w.name AS widget, s.source::regclass AS source,
@@ -883,6 +955,14 @@ UNION ALL
 	FROM @extschema@.dashcache_stats t
 	JOIN pg_extension x ON x.extname = 'dashcache'
 	WHERE t.misses >= 100 AND t.hits < t.misses / 10
+UNION ALL
+	SELECT 'notice', 'server',
+		format('dashcache.memory is too small for what is asked for: %s of 100 reads are served from the cache, with %s it would be about %s',
+			round((100 * (e.hit_ratio - e.gain))::numeric), pg_size_pretty(e.memory), round((100 * e.hit_ratio)::numeric)),
+		format('ALTER SYSTEM SET dashcache.memory = ''%sMB''; -- and restart the server', e.memory / 1024 / 1024)
+	FROM @extschema@.dashcache_status s
+	JOIN @extschema@.dashcache_memory_estimate e ON e.memory = 2 * s.memory_total
+	WHERE e.gain >= 0.05 AND e.accesses >= 10000
 $$;
 COMMENT ON FUNCTION @extschema@.dashcache_check() IS
 'what is amiss, and what to do about it; empty: all is well. severity: error (nothing is cached, or changes may go unnoticed), warning, notice';
@@ -924,14 +1004,18 @@ REVOKE ALL ON FUNCTION @extschema@.dashcache_reset_stats(), @extschema@.dashcach
 
 REVOKE ALL ON FUNCTION dashcache.setwise(text, text), dashcache.warm_set(text, text, text[], jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes(),
+	dashcache.memory(), dashcache.memory_estimates(),
 	dashcache.runs_now(), dashcache.workers(), dashcache.lost_cron_jobs(), dashcache.note_visits(text, timestamptz),
 	dashcache.start_due(timestamptz), dashcache.check_saved(bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes(),
+	dashcache.memory(), dashcache.memory_estimates(),
 	dashcache.runs_now(), dashcache.workers() TO pg_monitor;
 GRANT SELECT ON
 	@extschema@.dashcache_entries,
 	@extschema@.dashcache_stats,
 	@extschema@.dashcache_status,
+	@extschema@.dashcache_memory,
+	@extschema@.dashcache_memory_estimate,
 	@extschema@.dashcache_sources,
 	@extschema@.dashcache_changes,
 	@extschema@.dashcache_jobs,

@@ -9,10 +9,12 @@
 
 #include "api/define.h"
 #include "consistency/own.h"
+#include "consistency/validity.h"
 #include "consistency/writer.h"
 #include "guc.h"
 #include "shmem.h"
 #include "store/refresh_queue.h"
+#include "store/store.h"
 #include "demand.h"
 #include "warm/launcher.h"
 #include "warm/utility.h"
@@ -77,6 +79,12 @@ wake_for_refresh(Oid database)
 	(void) dc_demand(database, DC_DEMAND_REFRESH);
 }
 
+static bool
+is_current(const DcSharedEntry *entry)
+{
+	return dc_proof_is_latest(DC_ENTRY_PROOF(entry));
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only,
 				ProcessUtilityContext context, ParamListInfo params,
@@ -126,6 +134,7 @@ _PG_init(void)
 		previous_process_utility = ProcessUtility_hook;
 		ProcessUtility_hook = process_utility;
 		dc_refresh_wakeup = wake_for_refresh;
+		dc_store_is_current = is_current;
 		dc_launcher_register();
 	}
 }

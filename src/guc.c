@@ -23,6 +23,12 @@ bool		dc_enabled = true;
 /* dashcache.memory, in kilobytes: all the shared memory there will ever be */
 int			dc_memory_kb = 64 * 1024;
 
+/* dashcache.max_answer, in kilobytes; -1: a quarter of the memory */
+int			dc_max_answer_kb = -1;
+
+/* dashcache.tenant_memory_limit, in percent of dashcache.memory; 0: none */
+int			dc_tenant_memory_limit = 0;
+
 /* dashcache.refresh_ahead: a part of an answer's life; 0: off */
 double		dc_refresh_ahead = 0.8;
 
@@ -81,6 +87,28 @@ dc_guc_define(bool preload)
 								PGC_POSTMASTER,
 								GUC_UNIT_KB,
 								NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dashcache.max_answer",
+							"Sets the size of the largest answer that is kept.",
+							"-1: a quarter of the memory for answers; half of it is the most.",
+							&dc_max_answer_kb,
+							-1,
+							-1,
+							DC_MAX_MEMORY_KB,
+							PGC_SIGHUP,
+							GUC_UNIT_KB,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dashcache.tenant_memory_limit",
+							"Sets the percentage of dashcache.memory that one tenant's answers may take.",
+							"A tenant that has reached it gives way to itself. 0: there is no limit.",
+							&dc_tenant_memory_limit,
+							0,
+							0,
+							100,
+							PGC_SIGHUP,
+							0,
+							NULL, NULL, NULL);
 
 	DefineCustomRealVariable("dashcache.refresh_ahead",
 							 "Sets the part of an answer's life after which a hit has it computed anew in the background.",

@@ -12,6 +12,8 @@
 
 extern bool dc_enabled;
 extern int	dc_memory_kb;
+extern int	dc_max_answer_kb;
+extern int	dc_tenant_memory_limit;
 extern double dc_refresh_ahead;
 extern int	dc_wait_timeout_ms;
 extern int	dc_log_min_duration_ms;

@@ -5,7 +5,8 @@
  *
  * One piece of exactly dashcache.memory bytes is reserved at start, divided
  * among the counters, the journal, the stamps, the flights, what the workers
- * share, what is known of saved entries, and the store, in this order.  The store gets what is left.
+ * share, what is known of saved entries, the estimate, and the store, in this
+ * order.  The store gets what is left.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,6 +21,7 @@
 #include "persist/restore.h"
 #include "preload.h"
 #include "stats.h"
+#include "store/estimate.h"
 #include "store/flight.h"
 #include "store/refresh_queue.h"
 #include "store/store.h"
@@ -45,6 +47,24 @@ dc_shmem_request(void)
 	RequestAddinShmemSpace(memory());
 }
 
+/* What would be left of "total" bytes for the store. */
+static Size
+store_of(Size total)
+{
+	Size		others = CACHELINEALIGN(dc_stats_shmem_size(total)) +
+	CACHELINEALIGN(dc_changes_shmem_size(total)) +
+	CACHELINEALIGN(dc_stamp_shmem_size(total)) +
+	CACHELINEALIGN(dc_flight_shmem_size(total)) +
+	CACHELINEALIGN(dc_demand_shmem_size()) +
+	CACHELINEALIGN(dc_pool_shmem_size()) +
+	CACHELINEALIGN(dc_run_shmem_size()) +
+	CACHELINEALIGN(dc_refresh_queue_shmem_size()) +
+	CACHELINEALIGN(dc_restore_shmem_size()) +
+	CACHELINEALIGN(dc_estimate_shmem_size(total));
+
+	return total - Min(others, total);
+}
+
 /* Divide it up, or find it divided: the shmem_startup_hook. */
 void
 dc_shmem_startup(void)
@@ -58,6 +78,7 @@ dc_shmem_startup(void)
 	char	   *stamps;
 	char	   *flights;
 	char	   *queue;
+	char	   *estimate;
 	char	   *restore;
 	char	   *store;
 	bool		found;
@@ -73,8 +94,10 @@ dc_shmem_startup(void)
 	runs = workers + CACHELINEALIGN(dc_pool_shmem_size());
 	queue = runs + CACHELINEALIGN(dc_run_shmem_size());
 	restore = queue + CACHELINEALIGN(dc_refresh_queue_shmem_size());
-	store = restore + CACHELINEALIGN(dc_restore_shmem_size());
-	Assert((Size) (store - place) + dc_store_shmem_min() <= total);
+	estimate = restore + CACHELINEALIGN(dc_restore_shmem_size());
+	store = estimate + CACHELINEALIGN(dc_estimate_shmem_size(total));
+	Assert((Size) (store - place) + store_of(total) == total);
+	Assert(dc_store_shmem_min() <= store_of(total));
 
 	if (!found)
 	{
@@ -87,7 +110,8 @@ dc_shmem_startup(void)
 		dc_run_shmem_init(runs);
 		dc_refresh_queue_shmem_init(queue);
 		dc_restore_shmem_init(restore);
-		dc_store_shmem_init(store, total - (store - place));
+		dc_estimate_shmem_init(estimate, total, store_of);
+		dc_store_shmem_init(store, store_of(total));
 	}
 	dc_stats_attach(place);
 	dc_changes_attach(changes);
@@ -97,6 +121,7 @@ dc_shmem_startup(void)
 	dc_pool_attach(workers);
 	dc_run_attach(runs);
 	dc_refresh_queue_attach(queue);
+	dc_estimate_attach(estimate);
 	dc_store_attach(store);
 	dc_restore_attach(restore);
 	dc_preloaded = true;

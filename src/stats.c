@@ -59,7 +59,7 @@ dc_stats_shmem_size(Size memory)
 static bool
 is_gauge(DcCounter counter)
 {
-	return counter == DC_COUNT_ENTRIES || counter == DC_COUNT_BYTES;
+	return counter >= DC_COUNT_ENTRIES;
 }
 
 static void

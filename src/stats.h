@@ -28,10 +28,11 @@ typedef enum DcCounter
 	DC_COUNT_COMPUTE_US,		/* microseconds, total */
 	DC_COUNT_COMPUTE_US_MAX,
 	DC_COUNT_ENTRIES,			/* a gauge: entries held now */
-	DC_COUNT_BYTES				/* a gauge: payload bytes held now */
+	DC_COUNT_BYTES,				/* a gauge: payload bytes held now */
+	DC_COUNT_STORED_BYTES		/* a gauge: bytes of memory that takes */
 } DcCounter;
 
-#define DC_COUNTERS (DC_COUNT_BYTES + 1)
+#define DC_COUNTERS (DC_COUNT_STORED_BYTES + 1)
 
 #define DC_STATS_PARTS 4
 

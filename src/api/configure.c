@@ -108,6 +108,21 @@ check_guard(const char *guard)
 							 false, ERROR, false);
 }
 
+/* A size as settings are written; in kilobytes. */
+static int
+check_memory_limit(const char *limit)
+{
+	const char *hint = NULL;
+	int			kb;
+
+	if (!parse_int(limit, &kb, GUC_UNIT_KB, &hint) || kb <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("memory_limit must be a size: \"%s\"", limit),
+				 errhint("%s", hint != NULL ? _(hint) : "For example '16MB'.")));
+	return kb;
+}
+
 static void
 not_supported(const char *what)
 {
@@ -131,10 +146,10 @@ dashcache_configure(PG_FUNCTION_ARGS)
 	DcSettings	settings = dc_settings_capture();
 	DcDashboard *dashboard;
 	DcCatalogWork work;
-	Oid			types[7] = {TEXTOID, TEXTOID, TEXTARRAYOID, JSONBOID, TEXTOID,
-	BOOLOID, BOOLOID};
-	Datum		values[7] = {0};
-	char		nulls[7];
+	Oid			types[8] = {TEXTOID, TEXTOID, TEXTARRAYOID, JSONBOID, TEXTOID,
+	BOOLOID, BOOLOID, INT4OID};
+	Datum		values[8] = {0};
+	char		nulls[8];
 
 	dc_lock_definitions();
 	dashboard = dc_existing_dashboard(name);
@@ -164,8 +179,11 @@ dashcache_configure(PG_FUNCTION_ARGS)
 		values[4] = CStringGetTextDatum(guard);
 		nulls[4] = ' ';
 	}
-	if (memory_limit != NULL && memory_limit[0] != '\0')
-		not_supported("memory_limit");
+	if (memory_limit != NULL)
+	{
+		values[7] = Int32GetDatum(memory_limit[0] == '\0' ? 0 : check_memory_limit(memory_limit));
+		nulls[7] = ' ';
+	}
 	if (notify != NULL && notify[0] != '\0')
 		not_supported("notify");
 	for (int i = 0; i < 2; i++)
@@ -184,9 +202,10 @@ dashcache_configure(PG_FUNCTION_ARGS)
 					   "  variants = NULLIF(COALESCE($4, variants), '[]'),"
 					   "  guard = NULLIF(COALESCE($5, guard), ''),"
 					   "  warm_on_start = COALESCE($6, warm_on_start),"
-					   "  warm_on_change = COALESCE($7, warm_on_change)"
+					   "  warm_on_change = COALESCE($7, warm_on_change),"
+					   "  memory_limit = NULLIF(COALESCE($8, memory_limit), 0)"
 					   " WHERE name = $1",
-					   7, types, values, nulls);
+					   8, types, values, nulls);
 	/* what was in use is of interest only while it is to be warmed */
 	dc_catalog_execute("DELETE FROM dashcache.use u USING dashcache.dashboard d"
 					   " WHERE u.dashboard = $1 AND d.name = $1 AND NOT d.warm_on_start",

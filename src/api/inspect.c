@@ -23,8 +23,8 @@
 #include "preload.h"
 #include "read/tenant.h"
 #include "stats.h"
-#include "store/flight.h"
-#include "store/refresh_queue.h"
+#include "store/estimate.h"
+#include "store/pieces.h"
 #include "store/store.h"
 #include "widget/catalog.h"
 #include "widget/metacache.h"
@@ -213,13 +213,17 @@ dashcache_widget_counters(PG_FUNCTION_ARGS)
 }
 
 /*
- * dashcache_reset_stats(): set the counters of this database to zero.
+ * dashcache_reset_stats(): set the counters of this database to zero, and those of
+ * the estimate, which is of all databases.
  */
 Datum
 dashcache_reset_stats(PG_FUNCTION_ARGS)
 {
 	if (dc_preloaded)
+	{
 		dc_stats_reset(MyDatabaseId);
+		dc_estimate_reset();
+	}
 	PG_RETURN_VOID();
 }
 
@@ -230,13 +234,13 @@ dashcache_reset_stats(PG_FUNCTION_ARGS)
 
 /*
  * dashcache.status() -> (preloaded, enabled, in_recovery, memory_total,
- * memory_used, entries, stats_since, waits_for_prepared, restored)
+ * memory_used, entries, stats_since, waits_for_prepared, restored, memory_free)
  */
 Datum
 dashcache_status_row(PG_FUNCTION_ARGS)
 {
-	Datum		values[9] = {0};
-	bool		nulls[9] = {0};
+	Datum		values[10] = {0};
+	bool		nulls[10] = {0};
 	TupleDesc	desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -248,19 +252,14 @@ dashcache_status_row(PG_FUNCTION_ARGS)
 	if (dc_preloaded)
 	{
 		Size		total = mul_size(dc_memory_kb, 1024);
-		Size		used;
-		uint64		entries;
+		DcPiecesUsage usage;
 		uint64		restored;
 
-		dc_store_usage(&entries, &used);
+		dc_pieces_usage(&usage);
 		values[3] = Int64GetDatum(total);
-		values[4] = Int64GetDatum(used + dc_stats_shmem_size(total) +
-								  dc_changes_shmem_size(total) +
-								  dc_stamp_shmem_size(total) +
-								  dc_flight_shmem_size(total) +
-								  dc_refresh_queue_shmem_size() +
-								  dc_restore_shmem_size());
-		values[5] = Int64GetDatum(entries);
+		values[4] = Int64GetDatum(total - usage.free);
+		values[9] = Int64GetDatum(usage.free);
+		values[5] = Int64GetDatum(dc_store_entries());
 		values[6] = TimestampTzGetDatum(dc_stats_since());
 		nulls[8] = !dc_restore_result(&restored);
 		values[8] = Int64GetDatum(restored);
@@ -273,7 +272,7 @@ dashcache_status_row(PG_FUNCTION_ARGS)
 		}
 	}
 	else
-		nulls[3] = nulls[4] = nulls[5] = nulls[6] = nulls[8] = true;
+		nulls[3] = nulls[4] = nulls[5] = nulls[6] = nulls[8] = nulls[9] = true;
 
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
 													  values, nulls)));

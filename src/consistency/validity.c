@@ -32,6 +32,7 @@
 #include "consistency/validity.h"
 
 #include "consistency/stamp.h"
+#include "mix.h"
 
 #include "access/transam.h"
 #include "access/xact.h"
@@ -228,10 +229,10 @@ again:
 static void
 pack_view(uint16 *w, int words, const DcStampView *view)
 {
-	w[0] = (uint16) view->stamp;
-	w[1] = (uint16) (view->stamp >> 16);
-	w[2] = (uint16) view->prefix;
-	w[3] = (uint16) (view->prefix >> 16);
+	uint32		prefix = (uint32) view->prefix;
+
+	memcpy(w, &view->stamp, sizeof(uint32));
+	memcpy(w + 2, &prefix, sizeof(uint32));
 	if (words > DC_VIEW_SHORT)
 		w[4] = (uint16) (view->prefix >> 32);
 	if (words > DC_VIEW_MIDDLE)
@@ -283,6 +284,38 @@ dc_proof_make(DcProof *proof, const DcSnapshot *snapshot,
 	return true;
 }
 
+/* Do the views see all pushes that there are so far, and nothing else? */
+static pg_attribute_always_inline bool
+sees_all(const DcProof *proof)
+{
+	/* nearly always; this is what a hit spends its time with */
+	if (likely(proof->words == DC_VIEW_SHORT))
+	{
+		const uint16 *w = proof->views;
+
+		for (int i = proof->nviews; i > 0; i--, w += DC_VIEW_SHORT)
+		{
+			uint32		stamp;
+			uint32		prefix;
+
+			memcpy(&stamp, w, sizeof(stamp));
+			memcpy(&prefix, w + 2, sizeof(prefix));
+			if (dc_stamp_version(stamp) != prefix)
+				return false;
+		}
+		return true;
+	}
+
+	for (int i = 0; i < proof->nviews; i++)
+	{
+		DcStampView view = dc_proof_view(proof, i);
+
+		if (view.later != 0 || dc_stamp_version(view.stamp) != view.prefix)
+			return false;
+	}
+	return true;
+}
+
 /*
  * The short way to "valid", for what is nearly every hit: no stamp has gained
  * a writer, and the snapshot sees every writer the entry has seen, because it
@@ -297,14 +330,7 @@ dc_proof_holds(const DcProof *proof, const DcSnapshot *snapshot)
 		return false;
 	if (!dc_xid_settled(snapshot->xmin))
 		return false;
-	for (int i = 0; i < proof->nviews; i++)
-	{
-		DcStampView view = dc_proof_view(proof, i);
-
-		if (view.later != 0 || dc_stamp_version(view.stamp) != view.prefix)
-			return false;
-	}
-	return true;
+	return sees_all(proof);
 }
 
 /*
@@ -375,14 +401,26 @@ dc_proof_holds_on(const DcProof *proof, uint32 stamp, const DcSnapshot *snapshot
 bool
 dc_proof_is_latest(const DcProof *proof)
 {
+	return sees_all(proof);
+}
+
+/*
+ * A digest of what a proof says that was seen, not of who has seen it: two proofs
+ * of the same answer have the same one, unless something has changed in between.
+ * "version": that of the widget's definition.
+ */
+uint32
+dc_proof_digest(const DcProof *proof, uint64 version)
+{
+	uint64		digest = dc_mix64(version);
+
 	for (int i = 0; i < proof->nviews; i++)
 	{
 		DcStampView view = dc_proof_view(proof, i);
 
-		if (view.later != 0 || dc_stamp_version(view.stamp) != view.prefix)
-			return false;
+		digest = dc_mix64(digest ^ view.prefix) + (((uint64) view.stamp << 16) | view.later);
 	}
-	return true;
+	return (uint32) dc_mix64(digest);
 }
 
 /*

@@ -67,13 +67,15 @@ dc_proof_view(const DcProof *proof, int i)
 {
 	const uint16 *w = &proof->views[i * proof->words];
 	DcStampView view;
+	uint32		prefix;
 
-	view.stamp = w[0] | (uint32) w[1] << 16;
-	view.prefix = w[2] | (uint32) w[3] << 16;
+	memcpy(&view.stamp, w, sizeof(uint32));
+	memcpy(&prefix, w + 2, sizeof(uint32));
+	view.prefix = prefix;
 	view.later = 0;
-	if (proof->words > DC_VIEW_SHORT)
+	if (unlikely(proof->words > DC_VIEW_SHORT))
 		view.prefix |= (uint64) w[4] << 32;
-	if (proof->words > DC_VIEW_MIDDLE)
+	if (unlikely(proof->words > DC_VIEW_MIDDLE))
 	{
 		view.prefix |= (uint64) w[5] << 48;
 		view.later = w[6];
@@ -107,6 +109,7 @@ extern DcVerdict dc_proof_check(const DcProof *proof,
 								DcCulprit *culprit);
 extern bool dc_proof_holds_on(const DcProof *proof, uint32 stamp,
 							  const DcSnapshot *snapshot);
+extern uint32 dc_proof_digest(const DcProof *proof, uint64 version);
 extern bool dc_proof_is_latest(const DcProof *proof);
 extern void dc_proof_from_start(DcProof *proof, uint64 next_xid,
 								const uint32 *stamps, int nstamps);

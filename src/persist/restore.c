@@ -118,6 +118,7 @@ restore_entry(DcSavedEntry *entry)
 	dc_proof_from_start(proof, shared->next_xid, entry->stamps, entry->nstamps);
 	entry->content.proof = proof;
 	entry->content.proof_len = DC_PROOF_SIZE(proof);
+	entry->content.digest = dc_proof_digest(proof, entry->key.version);
 	entry->key.hash = dc_store_hash(&entry->key);
 	if (dc_store_restore(&entry->key, &entry->content, &entry->usage,
 						 is_still_right, proof) == DC_PUT_STORED)

@@ -28,7 +28,7 @@
  * Raise it with any change of the format or of what the fields mean, such as that
  * of a tenant's bytes, of a hash, or of a stamp's number.
  */
-#define FORMAT 1
+#define FORMAT 2
 
 static const char magic[8] = "dashc\r\n\032";
 
@@ -107,6 +107,7 @@ transfer_fixed(DcSavedFile *file, DcSavedEntry *entry)
 	FIELD(usage->last_used_at);
 	FIELD(usage->marks);
 	FIELD(usage->unused_refreshes);
+	FIELD(usage->credit);
 	FIELD(entry->nstamps);
 }
 

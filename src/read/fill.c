@@ -30,6 +30,7 @@
 #include "read/compute.h"
 #include "read/stale.h"
 #include "store/compress.h"
+#include "store/estimate.h"
 #include "store/flight.h"
 #include "store/store.h"
 
@@ -43,6 +44,25 @@ no_purge_since(void *arg)
 	const DcLookup *lookup = arg;
 
 	return dc_purges_seen(lookup->dashboard->name, &lookup->snapshot);
+}
+
+/* The limit of the widget's dashboard. */
+static DcGroup
+group_of(const DcDashboard *dashboard)
+{
+	DcGroup		group = {0};
+	uint32	   *widgets;
+
+	if (dashboard->memory_limit > 0)
+	{
+		widgets = palloc(sizeof(uint32) * dashboard->nwidgets);
+		for (int i = 0; i < dashboard->nwidgets; i++)
+			widgets[i] = dashboard->widgets[i].id;
+		group.limit = dashboard->memory_limit;
+		group.nwidgets = dashboard->nwidgets;
+		group.widgets = widgets;
+	}
+	return group;
 }
 
 /*
@@ -74,11 +94,14 @@ dc_fill_store(DcLookup *lookup, const char *payload, Size payload_len,
 		content.payload_len = payload_len;
 	}
 	content.background = lookup->background;
+	content.missed = !lookup->background && !lookup->refresh;
+	content.digest = dc_proof_digest(proof, widget->version);
 	content.etag = lookup->answer->etag;
 	content.generated_at = computed->generated_at;
 	content.fresh_at = dc_stale_fresh_at(proof, computed);
 	content.valid_from = computed->valid_from;
 	content.expires_at = computed->expires_at;
+	content.group = group_of(lookup->dashboard);
 	content.compute_us = (uint32) Min(computed->duration_us, PG_UINT32_MAX);
 
 	switch (dc_store_put(&lookup->key, &content, no_purge_since, lookup))
@@ -188,7 +211,10 @@ compute_and_store(DcLookup *lookup)
 	else
 		dc_fill_compute(lookup, &computed);
 	if (!lookup->background)
+	{
 		dc_stats_add(lookup->widget->stats, DC_COUNT_MISSES, 1);
+		dc_estimate_miss();
+	}
 	refused = dc_fill_store(lookup, out->data + start, out->len - start, &computed);
 	if (refused != NULL)
 		lookup->reason = refused;

@@ -23,6 +23,7 @@
 #include "read/stale.h"
 #include "read/tenant.h"
 #include "store/compress.h"
+#include "store/estimate.h"
 
 #include "access/parallel.h"
 #include "access/xact.h"
@@ -177,6 +178,7 @@ serve(DcLookup *lookup, DcSharedEntry *entry, TimestampTz now,
 	answer->compute_ms = entry->compute_us / 1000.0;
 	answer->etag = entry->etag;
 	dc_store_used(entry, now);
+	dc_estimate_hit(entry, now, source == DC_FROM_STALE);
 	if (source == DC_FROM_CACHE)
 		dc_stats_hit(lookup->widget->stats, entry->compute_us);
 	else

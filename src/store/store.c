@@ -17,9 +17,9 @@
  *
  * Locking: one LWLock a partition; shared to find, look and copy, exclusive to
  * insert and remove.  No more than one of them is held at a time.  Under it
- * may be taken, in this order: the stats lock, the lock of the memory.
- * New pieces are allocated before the lock is taken, because making room may
- * have to visit other partitions (evict.c).
+ * may be taken: the stats lock, the spinlocks of the chains (chains.c), the lock
+ * of the memory.  New entries are made before the lock is taken, because making
+ * room may have to visit other partitions (evict.c, limits.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -28,6 +28,7 @@
 #include "store/store_internal.h"
 
 #include "stats.h"
+#include "store/estimate.h"
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -49,6 +50,14 @@ dc_store_shmem_init(void *place, Size size)
 	dc_store = place;
 	dc_store->tranche = LWLockNewTrancheId();
 	pg_atomic_init_u32(&dc_store->evict_next, 0);
+	pg_atomic_init_u32(&dc_store->mean_worth, 0);
+	pg_atomic_init_u64(&dc_store->evicted_at, 0);
+	pg_atomic_init_u64(&dc_store->evicted_idle_us, 0);
+	for (int i = 0; i < DC_STORE_EVENTS; i++)
+	{
+		pg_atomic_init_u64(&dc_store->events[i], 0);
+		pg_atomic_init_u64(&dc_store->said_at[i], 0);
+	}
 	for (int i = 0; i < DC_PARTITIONS; i++)
 	{
 		DcPartition *partition = &dc_store->partitions[i];
@@ -62,8 +71,10 @@ dc_store_shmem_init(void *place, Size size)
 	dc_store->nbuckets = Max(dc_store->nbuckets, DC_PARTITIONS);
 	memset(dc_store->buckets, 0, sizeof(DcRef) * dc_store->nbuckets);
 
-	dc_store->pieces_offset = CACHELINEALIGN(offsetof(DcSharedStore, buckets) +
+	dc_store->chains_offset = CACHELINEALIGN(offsetof(DcSharedStore, buckets) +
 											 sizeof(DcRef) * dc_store->nbuckets);
+	dc_chains_shmem_init((char *) place + dc_store->chains_offset, size);
+	dc_store->pieces_offset = dc_store->chains_offset + dc_chains_shmem_size(size);
 	dc_store->pieces_size = size - dc_store->pieces_offset;
 	dc_pieces_shmem_init((char *) place + dc_store->pieces_offset,
 						 dc_store->pieces_size);
@@ -75,6 +86,7 @@ dc_store_attach(void *place)
 {
 	dc_store = place;
 	LWLockRegisterTranche(dc_store->tranche, "dashcache_store");
+	dc_chains_attach((char *) place + dc_store->chains_offset);
 	dc_pieces_attach((char *) place + dc_store->pieces_offset);
 }
 
@@ -244,101 +256,25 @@ dc_store_unlock(const DcKey *key)
 	LWLockRelease(&dc_partition_of(key->hash)->lock);
 }
 
-/* Mark an entry, whose partition is locked in any mode; false: it was so. */
-bool
-dc_entry_mark(DcSharedEntry *entry, uint32 marks)
-{
-	if ((pg_atomic_read_u32(&entry->marks) & marks) == marks)
-		return false;
-	return (pg_atomic_fetch_or_u32(&entry->marks, marks) & marks) != marks;
-}
-
-/* Note the use of an entry.  The partition is locked in any mode. */
-void
-dc_store_used(DcSharedEntry *entry, TimestampTz now)
-{
-	uint32		second = DC_SECONDS(now);
-
-	if (pg_atomic_read_u32(&entry->hits) != PG_UINT32_MAX)
-		pg_atomic_fetch_add_u32(&entry->hits, 1);
-	if (pg_atomic_read_u32(&entry->last_used) != second)
-		pg_atomic_write_u32(&entry->last_used, second);
-	dc_entry_mark(entry, DC_MARK_VISITED | DC_MARK_USED);
-}
-
-/* Copy an entry's payload.  Its partition is locked in any mode. */
-void
-dc_entry_copy(const DcSharedEntry *entry, char *to)
-{
-	const DcPiece *piece = dc_piece_of(entry);
-	const char *from = (const char *) entry + DC_ENTRY_HEAD(entry);
-	Size		room = dc_piece_room(piece) - DC_ENTRY_HEAD(entry);
-	Size		left = entry->payload_len;
-
-	while (left > room)
-	{
-		memcpy(to, from, room);
-		to += room;
-		left -= room;
-		piece = dc_piece_at(piece->next);
-		from = piece->data;
-		room = dc_piece_room(piece);
-	}
-	memcpy(to, from, left);
-}
-
-/* How many bytes of memory an entry takes. */
-Size
-dc_entry_size(const DcSharedEntry *entry)
-{
-	return dc_pieces_size(dc_ref_of(dc_piece_of(entry)));
-}
-
 static void
-count_gauges(const DcSharedEntry *entry, int sign)
+count_gauges(const DcSharedEntry *entry, int sign, Size size)
 {
 	DcSharedStats *stats = dc_stats_get(entry->database, entry->widget);
 
 	dc_stats_add(stats, DC_COUNT_ENTRIES, sign);
 	dc_stats_add(stats, DC_COUNT_BYTES, sign * (int64) entry->answer_len);
-}
-
-static void
-chain_link(DcChain *chain, DcChainKind kind, DcRef ref, DcSharedEntry *entry)
-{
-	entry->links[kind].older = chain->newest;
-	entry->links[kind].newer = 0;
-	if (chain->newest != 0)
-		dc_entry_at(chain->newest)->links[kind].newer = ref;
-	else
-		chain->oldest = ref;
-	chain->newest = ref;
-}
-
-static void
-chain_unlink(DcChain *chain, DcChainKind kind, DcSharedEntry *entry)
-{
-	DcLinks    *links = &entry->links[kind];
-
-	if (links->older != 0)
-		dc_entry_at(links->older)->links[kind].newer = links->newer;
-	else
-		chain->oldest = links->newer;
-	if (links->newer != 0)
-		dc_entry_at(links->newer)->links[kind].older = links->older;
-	else
-		chain->newest = links->older;
+	dc_stats_add(stats, DC_COUNT_STORED_BYTES, sign * (int64) size);
 }
 
 /*
- * Take an entry out of the table and of its partition's list, and free it.
- * The partition is locked exclusively.
+ * Take an entry out of the table and of its chains, and free it; returns the
+ * bytes it took.  The partition is locked exclusively.
  */
-void
-dc_store_unlink_locked(DcPartition *partition, DcRef victim,
-					   DcSharedEntry *entry)
+static Size
+unlink_locked(DcPartition *partition, DcRef victim, DcSharedEntry *entry)
 {
 	DcRef	   *link = bucket_of(entry->hash);
+	Size		size = dc_pieces_size(victim);
 
 	Assert(LWLockHeldByMeInMode(&partition->lock, LW_EXCLUSIVE));
 
@@ -349,35 +285,92 @@ dc_store_unlink_locked(DcPartition *partition, DcRef victim,
 	}
 	*link = entry->next;
 
-	chain_unlink(&partition->age, DC_CHAIN_AGE, entry);
 	if (partition->hand == victim)
 		partition->hand = entry->links[DC_CHAIN_AGE].newer;
+	if (partition->scout == victim)
+		partition->scout = entry->links[DC_CHAIN_AGE].newer;
+	dc_chain_unlink(&partition->age, DC_CHAIN_AGE, entry);
+	dc_chains_unlink(entry, size);
 
-	partition->nentries--;
-	partition->used -= dc_pieces_size(victim);
-	count_gauges(entry, -1);
+	if (--partition->nentries == 0)
+		partition->in_vain = 0;
+	partition->used -= size;
+	count_gauges(entry, -1, size);
 	dc_pieces_free(victim);
+	return size;
+}
+
+/* Count something. */
+void
+dc_store_count(DcStoreEvent event)
+{
+	pg_atomic_fetch_add_u64(&dc_store->events[event], 1);
+}
+
+/*
+ * Evict an entry, for a reason, and count it; returns the bytes it took.  The
+ * partition is locked exclusively.
+ */
+Size
+dc_store_evict_locked(DcPartition *partition, DcRef ref, DcStoreEvent event, TimestampTz now)
+{
+	DcSharedEntry *entry = dc_entry_at(ref);
+
+	dc_store_count(event);
+	dc_stats_add(dc_stats_get(entry->database, entry->widget),
+				 DC_COUNT_EVICTIONS, 1);
+	if (event == DC_STORE_EVICTED)
+	{
+		TimestampTz used = Max(dc_entry_last_used(entry), entry->generated_at);
+
+		pg_atomic_write_u64(&dc_store->evicted_at, (uint64) now);
+		pg_atomic_write_u64(&dc_store->evicted_idle_us, (uint64) Max(now - used, 0));
+	}
+	return unlink_locked(partition, ref, entry);
+}
+
+/*
+ * Evict the entry that was at a place, if it, or another of the same hash and
+ * owner, is there still.
+ */
+bool
+dc_store_evict_ref(DcRef ref, uint32 hash, DcChainKind kind, Oid database, uint32 id,
+				   DcStoreEvent event)
+{
+	DcPartition *partition = dc_partition_of(hash);
+	bool		evicted = false;
+
+	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
+	for (DcRef at = *bucket_of(hash); at != 0; at = dc_entry_at(at)->next)
+	{
+		DcSharedEntry *entry = dc_entry_at(at);
+
+		if (at == ref && entry->database == database &&
+			(kind == DC_CHAIN_TENANT ? entry->tenant_hash : entry->widget) == id)
+		{
+			(void) dc_store_evict_locked(partition, at, event, 0);
+			evicted = true;
+			break;
+		}
+	}
+	LWLockRelease(&partition->lock);
+	return evicted;
 }
 
 static void
 link_locked(DcPartition *partition, DcRef ref, DcSharedEntry *entry)
 {
 	DcRef	   *bucket = bucket_of(entry->hash);
+	Size		size = dc_pieces_size(ref);
 
 	entry->next = *bucket;
 	*bucket = ref;
 
-	chain_link(&partition->age, DC_CHAIN_AGE, ref, entry);
+	dc_chain_link(&partition->age, DC_CHAIN_AGE, ref, entry);
+	dc_chains_link(ref, entry, size);
 	partition->nentries++;
-	partition->used += dc_pieces_size(ref);
-	count_gauges(entry, 1);
-}
-
-/* The largest entry that is accepted, in bytes: a quarter of the memory. */
-Size
-dc_store_largest(void)
-{
-	return dc_store->pieces_size / 4;
+	partition->used += size;
+	count_gauges(entry, 1, size);
 }
 
 /* Allocate, evicting others until there is room or nothing is left to evict. */
@@ -393,102 +386,10 @@ allocate(Size head, Size size)
 	}
 }
 
-static uint64
-order_of(const DcSharedEntry *entry)
-{
-	uint64		order;
-
-	memcpy(&order, DC_ENTRY_PROOF(entry), sizeof(order));
-	return order;
-}
-
-/* How long before the answer was computed it was right, rounded up. */
-static uint32
-fresh_ms(const DcContent *content)
-{
-	TimestampTz before;
-
-	if (content->fresh_at == DT_NOBEGIN)
-		return PG_UINT32_MAX;
-	before = Max(content->generated_at - content->fresh_at, 0);
-	return (uint32) Min((before + 999) / 1000, (TimestampTz) PG_UINT32_MAX);
-}
-
-/* From when on the answer is right, rounded up. */
-static uint32
-valid_from(const DcContent *content)
-{
-	if (content->valid_from <= 0)
-		return 0;
-	return DC_SECONDS(content->valid_from + USECS_PER_SEC - 1);
-}
-
-static void
-copy_payload(DcSharedEntry *entry, const char *from)
-{
-	DcPiece    *piece = dc_piece_of(entry);
-	char	   *to = (char *) entry + DC_ENTRY_HEAD(entry);
-	Size		room = dc_piece_room(piece) - DC_ENTRY_HEAD(entry);
-	Size		left = entry->payload_len;
-
-	while (left > room)
-	{
-		memcpy(to, from, room);
-		from += room;
-		left -= room;
-		piece = dc_piece_at(piece->next);
-		to = piece->data;
-		room = dc_piece_room(piece);
-	}
-	memcpy(to, from, left);
-}
-
-/* Make an entry of an answer, in memory that has room for it. */
-static void
-fill_entry(DcSharedEntry *entry, const DcKey *key, const DcContent *content)
-{
-	memset(entry, 0, offsetof(DcSharedEntry, data));
-	entry->database = key->database;
-	entry->widget = key->widget;
-	entry->version = key->version;
-	entry->hash = key->hash;
-	entry->tenant_hash = key->tenant_hash;
-	entry->tenant_len = key->tenant_len;
-	entry->params_len = key->params_len;
-	entry->proof_len = content->proof_len;
-	entry->payload_len = content->payload_len;
-	entry->answer_len = content->answer_len;
-	entry->etag = content->etag;
-	entry->generated_at = content->generated_at;
-	entry->fresh_ms = fresh_ms(content);
-	entry->valid_from = valid_from(content);
-	entry->expires_at = content->expires_at;
-	entry->compute_us = content->compute_us;
-	pg_atomic_init_u32(&entry->last_used,
-					   content->background ? 0 : DC_SECONDS(content->generated_at));
-	pg_atomic_init_u32(&entry->hits, 0);
-	pg_atomic_init_u32(&entry->marks, content->background ? 0 : DC_MARK_USED);
-	pg_atomic_init_u32(&entry->refresh_asked, 0);
-	memcpy(DC_ENTRY_PROOF(entry), content->proof, content->proof_len);
-	memcpy(DC_ENTRY_TENANT(entry), key->tenant, key->tenant_len);
-	memcpy(DC_ENTRY_PARAMS(entry), key->params, key->params_len);
-	copy_payload(entry, content->payload);
-}
-
-/* The use that was made of an answer says something about the next one. */
-static void
-inherit_use(DcSharedEntry *entry, DcSharedEntry *old, bool background)
-{
-	pg_atomic_write_u32(&entry->hits, dc_entry_hits(old));
-	if (background)
-	{
-		pg_atomic_write_u32(&entry->last_used, pg_atomic_read_u32(&old->last_used));
-		if (!dc_entry_used(old))
-			entry->unused_refreshes = Min(old->unused_refreshes, PG_UINT8_MAX - 1) + 1;
-	}
-}
-
-/* Allocate an entry and fill it in.  The result is DC_PUT_STORED if that worked. */
+/*
+ * Make an entry, which is not in the table yet, within all limits.  Anything but
+ * DC_PUT_STORED: why it cannot be.
+ */
 static DcPutResult
 make_entry(const DcKey *key, const DcContent *content, DcRef *ref)
 {
@@ -496,12 +397,17 @@ make_entry(const DcKey *key, const DcContent *content, DcRef *ref)
 	(Size) key->tenant_len + key->params_len;
 	Size		size = head + content->payload_len;
 
-	if (size > dc_store_largest())
+	dc_estimate_fill(key, content, size);
+	if (!dc_limits_admit(key, &content->group, size))
 		return DC_PUT_TOO_LARGE;
 	*ref = allocate(head, size);
 	if (*ref == 0)
+	{
+		dc_store_count(DC_STORE_NO_MEMORY);
+		dc_limit_reached(DC_STORE_NO_MEMORY);
 		return DC_PUT_NO_MEMORY;
-	fill_entry(dc_entry_at(*ref), key, content);
+	}
+	dc_entry_fill(dc_entry_at(*ref), key, content);
 	return DC_PUT_STORED;
 }
 
@@ -527,7 +433,7 @@ dc_store_put(const DcKey *key, const DcContent *content,
 
 	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
 	old = find_locked(key, &old_ref);
-	if (old != NULL && order_of(old) > order_of(entry))
+	if (old != NULL && dc_entry_order(old) > dc_entry_order(entry))
 		result = DC_PUT_SUPERSEDED;
 	else if (!permit(arg))
 		result = DC_PUT_NOT_PERMITTED;
@@ -535,8 +441,8 @@ dc_store_put(const DcKey *key, const DcContent *content,
 	{
 		if (old != NULL)
 		{
-			inherit_use(entry, old, content->background);
-			dc_store_unlink_locked(partition, old_ref, old);
+			dc_entry_inherit(entry, old, content->background);
+			(void) unlink_locked(partition, old_ref, old);
 		}
 		link_locked(partition, ref, entry);
 	}
@@ -568,6 +474,7 @@ dc_store_restore(const DcKey *key, const DcContent *content,
 	pg_atomic_write_u32(&entry->last_used, DC_SECONDS(usage->last_used_at));
 	pg_atomic_write_u32(&entry->marks, usage->marks);
 	entry->unused_refreshes = usage->unused_refreshes;
+	entry->credit = usage->credit;
 
 	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
 	if (find_locked(key, &old_ref) != NULL)
@@ -603,7 +510,8 @@ dc_store_remove(DcMatch match, void *arg)
 
 			if (match(entry, arg))
 			{
-				dc_store_unlink_locked(partition, at, entry);
+				dc_estimate_removed(entry->hash);
+				(void) unlink_locked(partition, at, entry);
 				removed++;
 			}
 			at = newer;
@@ -673,7 +581,8 @@ export_entry(const DcSharedEntry *entry, void *arg)
 		.hits = dc_entry_hits(e),
 		.last_used_at = dc_entry_last_used(e),
 		.marks = pg_atomic_read_u32(&e->marks),
-		.unused_refreshes = e->unused_refreshes
+		.unused_refreshes = e->unused_refreshes,
+		.credit = e->credit
 	};
 
 	if (exporter->capacity < e->payload_len)
@@ -702,19 +611,38 @@ dc_store_export(DcExport export, void *arg)
 	dc_store_scan(export_entry, &exporter);
 }
 
-/* How many entries there are, and how many bytes they take. */
-void
-dc_store_usage(uint64 *entries, Size *used)
+/* How many entries there are. */
+uint64
+dc_store_entries(void)
 {
-	*entries = 0;
-	*used = 0;
+	uint64		entries = 0;
+
 	for (int i = 0; i < DC_PARTITIONS; i++)
 	{
 		DcPartition *partition = &dc_store->partitions[i];
 
 		LWLockAcquire(&partition->lock, LW_SHARED);
-		*entries += partition->nentries;
-		*used += partition->used;
+		entries += partition->nentries;
 		LWLockRelease(&partition->lock);
 	}
+	return entries;
+}
+
+/* How often something has happened since the start. */
+uint64
+dc_store_events(DcStoreEvent event)
+{
+	return pg_atomic_read_u64(&dc_store->events[event]);
+}
+
+/*
+ * When a useful entry was last evicted for want of memory, and how long it had
+ * not been used by then, in microseconds; false: never.
+ */
+bool
+dc_store_last_evicted(TimestampTz *at, int64 *idle_us)
+{
+	*at = (TimestampTz) pg_atomic_read_u64(&dc_store->evicted_at);
+	*idle_us = (int64) pg_atomic_read_u64(&dc_store->evicted_idle_us);
+	return *at != 0;
 }

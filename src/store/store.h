@@ -33,6 +33,14 @@ typedef struct DcKey
 	const char *params;
 } DcKey;
 
+/* Widgets that together must not hold more than so many bytes; 0: no limit. */
+typedef struct DcGroup
+{
+	Size		limit;
+	int			nwidgets;
+	const uint32 *widgets;
+} DcGroup;
+
 /*
  * What is stored besides the key.  The proof is the caller's, but for its first
  * eight bytes: a number, in which an entry never gives way to a lower one.
@@ -45,6 +53,8 @@ typedef struct DcContent
 	Size		payload_len;
 	Size		answer_len;		/* before it was compressed, if it was */
 	bool		background;		/* nobody has asked for it now */
+	bool		missed;			/* it was computed since it was not there */
+	uint32		digest;			/* of the proof: equal if nothing has changed */
 	uint64		etag;
 	TimestampTz generated_at;
 	TimestampTz fresh_at;		/* was right then or later; DT_NOBEGIN:
@@ -52,6 +62,7 @@ typedef struct DcContent
 	TimestampTz valid_from;
 	TimestampTz expires_at;
 	uint32		compute_us;
+	DcGroup		group;			/* the widget's dashboard */
 } DcContent;
 
 /* The chains that an entry is in, besides that of its bucket. */
@@ -77,6 +88,7 @@ typedef struct DcUsage
 	TimestampTz last_used_at;	/* to a second; 0: never */
 	uint32		marks;			/* DC_MARK_... */
 	uint8		unused_refreshes;
+	uint8		credit;			/* see sieve.h */
 } DcUsage;
 
 /*
@@ -183,12 +195,27 @@ dc_entry_hits(const DcSharedEntry *entry)
 	return pg_atomic_read_u32(unconstify(pg_atomic_uint32 *, &entry->hits));
 }
 
+/* What the store counts. */
+typedef enum DcStoreEvent
+{
+	DC_STORE_EVICTED,			/* for want of memory, by the hand */
+	DC_STORE_EVICTED_USELESS,	/* likewise, but had ended or changed anyway */
+	DC_STORE_TENANT_EVICTED,	/* by the limit of its tenant */
+	DC_STORE_DASHBOARD_EVICTED, /* by that of its dashboard */
+	DC_STORE_TOO_LARGE,			/* not stored: larger than any may be */
+	DC_STORE_TENANT_REFUSED,	/* ... than its tenant's limit */
+	DC_STORE_DASHBOARD_REFUSED, /* ... than its dashboard's limit allows */
+	DC_STORE_NO_MEMORY			/* ... no room could be made */
+} DcStoreEvent;
+
+#define DC_STORE_EVENTS (DC_STORE_NO_MEMORY + 1)
+
 typedef enum DcPutResult
 {
 	DC_PUT_STORED,
 	DC_PUT_SUPERSEDED,			/* a newer entry is there */
 	DC_PUT_NOT_PERMITTED,
-	DC_PUT_TOO_LARGE,
+	DC_PUT_TOO_LARGE,			/* for one of the limits */
 	DC_PUT_NO_MEMORY
 } DcPutResult;
 
@@ -223,12 +250,19 @@ extern List *dc_store_keys(uint32 widget, uint64 version, uint32 hash);
 extern int64 dc_store_remove(DcMatch match, void *arg);
 extern void dc_store_scan(DcVisit visit, void *arg);
 
+/*
+ * Has an entry seen all changes of its sources?  Set by who knows; called with a
+ * partition locked: quick, throws nothing.
+ */
+extern bool (*dc_store_is_current) (const DcSharedEntry *entry);
 extern void dc_store_export(DcExport export, void *arg);
 extern DcPutResult dc_store_restore(const DcKey *key, const DcContent *content,
 									const DcUsage *usage,
 									DcPermit permit, void *arg);
 
 extern Size dc_store_largest(void);
-extern void dc_store_usage(uint64 *entries, Size *used);
+extern uint64 dc_store_entries(void);
+extern uint64 dc_store_events(DcStoreEvent event);
+extern bool dc_store_last_evicted(TimestampTz *at, int64 *idle_us);
 
 #endif							/* DASHCACHE_STORE_H */

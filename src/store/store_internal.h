@@ -32,12 +32,14 @@ typedef struct DcPartition
 	Size		used;			/* bytes of its entries */
 	DcChain		age;
 	DcRef		hand;			/* where eviction goes on; 0: the oldest */
-	char		pad[PG_CACHE_LINE_SIZE - sizeof(LWLock) - 8 - 8 - 3 * 4 - 4];
+	DcRef		scout;			/* likewise, see evict.c */
+	uint32		in_vain;		/* so many it has looked at since it found one */
+	char		pad[PG_CACHE_LINE_SIZE - sizeof(LWLock) - 2 * 8 - 5 * 4 - 4];
 } DcPartition;
 
 /*
- * The store.  What is not in a partition is constant, but for "evict_next",
- * which is only a hint.  The memory of the entries has its own lock.
+ * The store.  What is not in a partition is constant, but for the
+ * atomics, which count, or are only hints.  The memory of the entries has its own lock.
  */
 typedef struct DcSharedStore
 {
@@ -45,16 +47,42 @@ typedef struct DcSharedStore
 	uint32		nbuckets;		/* of all partitions; a power of two */
 	Size		pieces_offset;
 	Size		pieces_size;
+	Size		chains_offset;
 	pg_atomic_uint32 evict_next;
+	pg_atomic_uint32 mean_worth;	/* an int32, of sieve.h */
+	pg_atomic_uint64 events[DC_STORE_EVENTS];
+	pg_atomic_uint64 said_at[DC_STORE_EVENTS];	/* TimestampTz */
+	pg_atomic_uint64 evicted_at;	/* TimestampTz; 0: never */
+	pg_atomic_uint64 evicted_idle_us;	/* how long unused it had been */
 	DcPartition partitions[DC_PARTITIONS];
 	DcRef		buckets[FLEXIBLE_ARRAY_MEMBER];
 } DcSharedStore;
 
 extern DcSharedStore *dc_store;
 
-extern void dc_store_unlink_locked(DcPartition *partition, DcRef victim,
-								   DcSharedEntry *entry);
+extern uint64 dc_entry_order(const DcSharedEntry *entry);
+extern void dc_entry_fill(DcSharedEntry *entry, const DcKey *key,
+						  const DcContent *content);
+extern void dc_entry_inherit(DcSharedEntry *entry, DcSharedEntry *old,
+							 bool background);
+
+extern void dc_store_count(DcStoreEvent event);
+extern Size dc_store_evict_locked(DcPartition *partition, DcRef ref,
+								  DcStoreEvent event, TimestampTz now);
+extern bool dc_store_evict_ref(DcRef ref, uint32 hash, DcChainKind kind,
+							   Oid database, uint32 id, DcStoreEvent event);
 extern Size dc_evict(Size wanted);
+
+extern Size dc_chains_shmem_size(Size memory);
+extern void dc_chains_shmem_init(void *place, Size memory);
+extern void dc_chains_attach(void *place);
+extern void dc_chains_link(DcRef ref, DcSharedEntry *entry, Size size);
+extern void dc_chains_unlink(DcSharedEntry *entry, Size size);
+extern uint64 dc_chain_used(DcChainKind kind, Oid database, uint32 id);
+extern DcRef dc_chain_victim(DcChainKind kind, Oid database, uint32 id, uint32 *hash);
+
+extern bool dc_limits_admit(const DcKey *key, const DcGroup *group, Size size);
+extern void dc_limit_reached(DcStoreEvent event);
 
 static inline DcSharedEntry *
 dc_entry_at(DcRef ref)
@@ -67,6 +95,35 @@ static inline DcPiece *
 dc_piece_of(const DcSharedEntry *entry)
 {
 	return (DcPiece *) ((char *) entry - offsetof(DcPiece, data));
+}
+
+/* Add an entry to a chain, as the newest.  The chain is locked. */
+static inline void
+dc_chain_link(DcChain *chain, DcChainKind kind, DcRef ref, DcSharedEntry *entry)
+{
+	entry->links[kind].older = chain->newest;
+	entry->links[kind].newer = 0;
+	if (chain->newest != 0)
+		dc_entry_at(chain->newest)->links[kind].newer = ref;
+	else
+		chain->oldest = ref;
+	chain->newest = ref;
+}
+
+/* Take an entry out of a chain, likewise. */
+static inline void
+dc_chain_unlink(DcChain *chain, DcChainKind kind, DcSharedEntry *entry)
+{
+	DcLinks    *links = &entry->links[kind];
+
+	if (links->older != 0)
+		dc_entry_at(links->older)->links[kind].newer = links->newer;
+	else
+		chain->oldest = links->newer;
+	if (links->newer != 0)
+		dc_entry_at(links->newer)->links[kind].older = links->older;
+	else
+		chain->newest = links->older;
 }
 
 static inline DcPartition *

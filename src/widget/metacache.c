@@ -177,10 +177,10 @@ read_dashboard(HeapTuple tuple, TupleDesc desc, void *arg)
 	Load	   *load = arg;
 	DcDashboard *dashboard = load->dashboard;
 	MemoryContext old = MemoryContextSwitchTo(load->context);
-	Datum		value[DC_DASHBOARD_WARM_ON_CHANGE + 1];
-	bool		null[DC_DASHBOARD_WARM_ON_CHANGE + 1];
+	Datum		value[DC_DASHBOARD_MEMORY_LIMIT + 1];
+	bool		null[DC_DASHBOARD_MEMORY_LIMIT + 1];
 
-	for (int i = 1; i <= DC_DASHBOARD_WARM_ON_CHANGE; i++)
+	for (int i = 1; i <= DC_DASHBOARD_MEMORY_LIMIT; i++)
 		value[i] = heap_getattr(tuple, i, desc, &null[i]);
 
 	load->found = true;
@@ -197,6 +197,8 @@ read_dashboard(HeapTuple tuple, TupleDesc desc, void *arg)
 		dashboard->guard = TextDatumGetCString(value[DC_DASHBOARD_GUARD]);
 	dashboard->warm_on_start = DatumGetBool(value[DC_DASHBOARD_WARM_ON_START]);
 	dashboard->warm_on_change = DatumGetBool(value[DC_DASHBOARD_WARM_ON_CHANGE]);
+	if (!null[DC_DASHBOARD_MEMORY_LIMIT])
+		dashboard->memory_limit = (Size) DatumGetInt32(value[DC_DASHBOARD_MEMORY_LIMIT]) * 1024;
 	MemoryContextSwitchTo(old);
 }
 

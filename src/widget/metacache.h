@@ -114,6 +114,7 @@ typedef struct DcDashboard
 	int			nvariants;
 	bool		warm_on_start;
 	bool		warm_on_change;
+	Size		memory_limit;	/* of its answers; 0: none */
 	MemoryContext context;
 } DcDashboard;
 

@@ -138,9 +138,20 @@ SELECT dashcache_configure('d', guard => 'dashcache.nothing');
 SELECT dashcache_configure('d', guard => 'App.Tenant_Id');
 SELECT current_setting('app.tenant_id', true);
 SELECT name, variants, guard FROM settings;
--- what there is not yet
+-- a limit of the memory
 SELECT dashcache_configure('d', memory_limit => '16MB');
+SELECT memory_limit FROM dashcache.dashboard WHERE name = 'd';
+SELECT dashcache_configure('d', guard => '');
+SELECT memory_limit FROM dashcache.dashboard WHERE name = 'd';
+SELECT dashcache_configure('d', memory_limit => '16 MBytes');
 \echo :SQLSTATE
+SELECT dashcache_configure('d', memory_limit => '0');
+\echo :SQLSTATE
+SELECT dashcache_configure('d', memory_limit => '-1kB');
+\echo :SQLSTATE
+SELECT dashcache_configure('d', memory_limit => '');
+SELECT memory_limit FROM dashcache.dashboard WHERE name = 'd';
+-- what there is not yet
 SELECT dashcache_configure('d', notify => 'channel');
 \echo :SQLSTATE
 -- who may; what is not there

@@ -8,7 +8,8 @@ SET client_min_messages = warning;
 -- their columns, in the order that is promised
 SELECT attrelid::regclass AS view, string_agg(attname, ', ' ORDER BY attnum)
 FROM pg_attribute WHERE attnum > 0 AND attrelid IN ('dashcache_entries'::regclass, 'dashcache_stats'::regclass,
-	'dashcache_status'::regclass, 'dashcache_sources'::regclass, 'dashcache_changes'::regclass)
+	'dashcache_status'::regclass, 'dashcache_sources'::regclass, 'dashcache_changes'::regclass,
+	'dashcache_memory'::regclass, 'dashcache_memory_estimate'::regclass)
 GROUP BY 1 ORDER BY attrelid::regclass::text;
 -- every object has a comment
 SELECT c.relname FROM pg_class c JOIN pg_depend d ON d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e'
