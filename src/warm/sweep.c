@@ -19,8 +19,9 @@
 #include "consistency/validity.h"
 #include "stats.h"
 #include "store/store.h"
-#include "widget/metacache.h"
+#include "widget/catalog.h"
 
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/hsearch.h"
 #include "utils/snapmgr.h"
@@ -121,6 +122,28 @@ release_of_no_definition(Oid database, uint32 widget, const uint64 *counters, vo
 		dc_stats_release(database, widget);
 }
 
+/* From the table, so that one that cannot be understood counts, too. */
+static void
+read_definitions(HTAB *table)
+{
+	DcCatalogWork work;
+	uint64		n;
+	bool		isnull;
+
+	dc_catalog_begin(&work);
+	n = dc_catalog_execute("SELECT id, version FROM dashcache.widget", 0, NULL, NULL, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		uint32		widget = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
+		Definition *definition = hash_search(table, &widget, HASH_ENTER, NULL);
+
+		definition->version = DatumGetUInt64(SPI_getbinval(row, desc, 2, &isnull));
+	}
+	dc_catalog_end(&work);
+}
+
 /*
  * Remove what belongs to no definition of this database.  "present": it has the
  * extension.  In a transaction with an active snapshot.
@@ -135,24 +158,13 @@ dc_sweep_definitions(bool present)
 	};
 	Definitions definitions;
 	DcSnapshot	snapshot;
-	ListCell   *lc;
 
 	dc_snapshot_init(&snapshot, GetActiveSnapshot());
 	definitions.known_before = snapshot.xmin;
 	definitions.table = hash_create("dashcache definitions", 64, &ctl,
 									HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	foreach(lc, present ? dc_metacache_dashboards() : NIL)
-	{
-		DcDashboard *dashboard = lfirst(lc);
-
-		for (int i = 0; i < dashboard->nwidgets; i++)
-		{
-			uint32		id = dashboard->widgets[i].id;
-			Definition *definition = hash_search(definitions.table, &id, HASH_ENTER, NULL);
-
-			definition->version = dashboard->widgets[i].version;
-		}
-	}
+	if (present)
+		read_definitions(definitions.table);
 	(void) dc_store_remove(is_of_no_definition, &definitions);
 	dc_stats_scan(release_of_no_definition, &definitions);
 	hash_destroy(definitions.table);

@@ -513,23 +513,6 @@ dc_metacache_dashboard_of(uint32 widget)
 	return name == NULL ? NULL : dc_metacache_dashboard(name);
 }
 
-/* All dashboards.  Reads the catalog. */
-List *
-dc_metacache_dashboards(void)
-{
-	List	   *dashboards = NIL;
-	ListCell   *lc;
-
-	foreach(lc, dc_catalog_dashboards())
-	{
-		DcDashboard *dashboard = dc_metacache_dashboard(lfirst(lc));
-
-		if (dashboard != NULL)
-			dashboards = lappend(dashboards, dashboard);
-	}
-	return dashboards;
-}
-
 /* The widget with that ID, or NULL. */
 DcWidget *
 dc_metacache_widget_by_id(DcDashboard *dashboard, uint32 id)

@@ -121,7 +121,6 @@ typedef struct DcDashboard
 extern void dc_metacache_init(void);
 extern DcDashboard *dc_metacache_dashboard(const char *name);
 extern DcDashboard *dc_metacache_dashboard_of(uint32 widget);
-extern List *dc_metacache_dashboards(void);
 extern DcWidget *dc_metacache_widget(DcDashboard *dashboard, const char *name);
 extern DcWidget *dc_metacache_widget_by_id(DcDashboard *dashboard, uint32 id);
 extern uint64 dc_metacache_generation(void);

@@ -27,6 +27,11 @@ $node->sql(q{
 	CREATE TABLE mine (company_id bigint, x int);
 	SELECT dashcache_define('w', 'SELECT sum(x) FROM mine WHERE company_id = $1', 'mine');
 	SELECT dashcache_configure('mine', tenants => 'VALUES (1)');
+	CREATE SCHEMA poor AUTHORIZATION poor;
+	SET ROLE poor;
+	CREATE TABLE poor.t (company_id bigint);
+	SELECT dashcache_define('w', 'SELECT count(*) FROM poor.t WHERE company_id = $1', 'poor');
+	RESET ROLE;
 });
 
 my $session = $node->session;

@@ -170,8 +170,13 @@ cmp_ok($node->sql("SELECT count(*) FROM dashcache.visit"), '>=', 5000, 'many ten
 
 # For all that a role owns, and no more.
 $node->sql(q{
+	DELETE FROM dashcache.visit;
+	INSERT INTO dashcache.visit SELECT 'board', '1', array_agg(1), now() FROM generate_series(1, 168);
 	CREATE ROLE stranger LOGIN;
-	DELETE FROM dashcache.visit});
+	GRANT SELECT, TRIGGER ON t TO stranger;
+	SET ROLE stranger;
+	SET client_min_messages = warning;
+	SELECT dashcache_define('w', 'SELECT sum(x) FROM t WHERE company_id = $1', 'theirs')});
 my $theirs = $node->session(user => 'stranger')->query("SELECT dashcache_schedule('predictive')");
 turn("$end - interval '10 minutes'", '1 second', $theirs);
 $node->wait_for("SELECT last_status = 'succeeded' FROM dashcache_jobs WHERE job = $theirs");

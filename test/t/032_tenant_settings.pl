@@ -8,7 +8,7 @@ use Dashcache::Test;
 use Test::More;
 
 # A worker has these, whatever has been pinned by whom.
-my $node = new_node('main', conf => "dashcache.workers = 1\ndatestyle = 'German, DMY'\nintervalstyle = 'sql_standard'\nlog_statement = 'none'");
+my $node = new_node('main', conf => "dashcache.workers = 1\ndatestyle = 'German, DMY'\nintervalstyle = 'sql_standard'\nlog_statement = 'none'\ndashcache.persist = off");
 my $session = $node->session;
 
 $session->query(q{
