@@ -21,7 +21,9 @@ CREATE TABLE dashcache.dashboard (
 	guard text,
 	warm_on_start boolean NOT NULL DEFAULT false,
 	warm_on_change boolean NOT NULL DEFAULT false,
-	memory_limit int
+	memory_limit int,
+	guard_exempt_owner boolean NOT NULL DEFAULT false,
+	tenants_roles regrole[]
 );
 COMMENT ON TABLE dashcache.dashboard IS 'a named set of widgets';
 COMMENT ON COLUMN dashcache.dashboard.owner IS 'the role that first defined a widget of it; may change and read it';
@@ -30,6 +32,8 @@ COMMENT ON COLUMN dashcache.dashboard.tenants_settings IS 'the server settings t
 COMMENT ON COLUMN dashcache.dashboard.variants IS 'the params to warm, an array of objects';
 COMMENT ON COLUMN dashcache.dashboard.memory_limit IS 'kilobytes of memory that its answers may take; null: no limit';
 COMMENT ON COLUMN dashcache.dashboard.guard IS 'the setting that must hold the tenant asked for';
+COMMENT ON COLUMN dashcache.dashboard.guard_exempt_owner IS 'it need not where the owner asks, or who has the owner''s privileges';
+COMMENT ON COLUMN dashcache.dashboard.tenants_roles IS 'the roles whose code the tenants query may run';
 
 CREATE TABLE dashcache.grantee (
 	dashboard text COLLATE "C" NOT NULL REFERENCES dashcache.dashboard ON DELETE CASCADE,
@@ -59,14 +63,19 @@ CREATE TABLE dashcache.widget (
 	reads_unseen boolean NOT NULL,
 	version xid8 NOT NULL,
 	problem text,
+	roles regrole[] NOT NULL,
+	standing bigint NOT NULL,
 	UNIQUE (dashboard, name)
 );
+COMMENT ON SEQUENCE dashcache.widget_id_seq IS 'numbers the widgets';
 COMMENT ON TABLE dashcache.widget IS 'a query that is computed for a tenant, and how its answer is kept';
 COMMENT ON COLUMN dashcache.widget.owner IS 'the role that it is computed as';
 COMMENT ON COLUMN dashcache.widget.settings IS 'the server settings that it is computed under, as name=value';
 COMMENT ON COLUMN dashcache.widget.tenant_equal IS 'the function that tells whether two tenants are one; null: they are if they are the same bytes';
 COMMENT ON COLUMN dashcache.widget.uses_clock IS 'it calls functions that are not immutable, such as now()';
 COMMENT ON COLUMN dashcache.widget.reads_unseen IS 'it calls functions that may read tables';
+COMMENT ON COLUMN dashcache.widget.roles IS 'the owner, and the roles whose functions and views the query may run';
+COMMENT ON COLUMN dashcache.widget.standing IS 'a hash of the attributes and memberships of these roles; where it no longer fits, nothing is cached';
 COMMENT ON COLUMN dashcache.widget.version IS 'the transaction that made this definition; entries are kept by it';
 
 CREATE TABLE dashcache.source (
@@ -159,6 +168,7 @@ CREATE TABLE dashcache.job (
 	anchor timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	next_run timestamptz
 );
+COMMENT ON SEQUENCE dashcache.job_id_seq IS 'numbers the jobs';
 COMMENT ON TABLE dashcache.job IS 'what is warmed when, from dashcache_schedule()';
 COMMENT ON COLUMN dashcache.job.dashboard IS 'null: all that the role owns';
 COMMENT ON COLUMN dashcache.job.kind IS 'i: every interval, c: a cron expression, kept by pg_cron, p: before tenants are expected';
@@ -201,6 +211,12 @@ CREATE TABLE dashcache.visit (
 );
 COMMENT ON TABLE dashcache.visit IS 'in which hours of the week a tenant''s dashboard is opened';
 COMMENT ON COLUMN dashcache.visit.hours IS 'for each of the 168 hours of the week, from Monday 0 h UTC, the share of the latest weeks in which it was opened in that hour';
+
+CREATE DOMAIN dashcache.owned_dashboards AS oid;
+CREATE DOMAIN dashcache.granted_dashboards AS oid;
+COMMENT ON DOMAIN dashcache.owned_dashboards IS 'who has a privilege on it owns dashboards, widgets or overrides: so that DROP ROLE knows';
+COMMENT ON DOMAIN dashcache.granted_dashboards IS 'who has a privilege on it was granted dashboards: so that DROP ROLE knows';
+REVOKE ALL ON TYPE dashcache.owned_dashboards, dashcache.granted_dashboards FROM PUBLIC;
 
 REVOKE ALL ON SCHEMA dashcache FROM PUBLIC;
 
@@ -264,12 +280,13 @@ CREATE FUNCTION @extschema@.dashcache_configure(
 	memory_limit text DEFAULT NULL,
 	warm_on_start boolean DEFAULT NULL,
 	warm_on_change boolean DEFAULT NULL,
-	notify text DEFAULT NULL)
+	notify text DEFAULT NULL,
+	guard_exempt_owner boolean DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dashcache_configure';
-COMMENT ON FUNCTION @extschema@.dashcache_configure(text, text, jsonb, text, text, boolean, boolean, text) IS
-'changes the settings of a dashboard; null leaves one as it is, '''' clears it. tenants: a query that lists the tenants to warm; variants: an array of the params to warm; guard: a setting that must hold the tenant asked for; memory_limit: how much memory its answers may take, such as 16MB; warm_on_start: compute what was in use when the server starts; warm_on_change: compute again what was in use when it changes';
+COMMENT ON FUNCTION @extschema@.dashcache_configure(text, text, jsonb, text, text, boolean, boolean, text, boolean) IS
+'changes the settings of a dashboard; null leaves one as it is, '''' clears it. tenants: a query that lists the tenants to warm; variants: an array of the params to warm; guard: a setting that must hold the tenant asked for; memory_limit: how much memory its answers may take, such as 16MB; guard_exempt_owner: except where the owner asks, or who has its privileges; warm_on_start: compute what was in use when the server starts; warm_on_change: compute again what was in use when it changes';
 
 CREATE FUNCTION @extschema@.dashcache_grant(dashboard text, role regrole)
 RETURNS void
@@ -781,15 +798,24 @@ COMMENT ON COLUMN @extschema@.dashcache_changes.tenant IS 'null: every tenant';
 COMMENT ON COLUMN @extschema@.dashcache_changes.entries_hit IS 'entries that were found outdated by this change, so far';
 
 CREATE VIEW @extschema@.dashcache_runs AS
-SELECT r.id AS run, r.job, r.dashboard, r.started_at, r.finished_at, r.planned, r.warmed,
-	r.already_current, r.failed, r.last_error
-FROM dashcache.run r
-UNION ALL
-SELECT n.run, n.job, n.dashboard, n.started_at, NULL, n.planned, n.warmed,
-	n.already_current, n.failed, n.last_error
-FROM dashcache.runs_now() n
-WHERE NOT EXISTS (SELECT FROM dashcache.run r WHERE r.id = n.run)
-ORDER BY run DESC;
+SELECT a.run, a.job, a.dashboard, a.started_at, a.finished_at, a.planned, a.warmed,
+	a.already_current, a.failed,
+	-- an error may quote what a query has read
+	CASE WHEN a.last_error IS NULL OR pg_catalog.pg_has_role(d.owner, 'USAGE')
+			OR pg_catalog.pg_has_role(current_user, 'pg_read_all_data', 'USAGE') THEN a.last_error
+		ELSE '<shown to the owner of the dashboard>'
+	END AS last_error
+FROM (
+	SELECT r.id AS run, r.job, r.dashboard, r.started_at, r.finished_at, r.planned, r.warmed,
+		r.already_current, r.failed, r.last_error
+	FROM dashcache.run r
+	UNION ALL
+	SELECT n.run, n.job, n.dashboard, n.started_at, NULL, n.planned, n.warmed,
+		n.already_current, n.failed, n.last_error
+	FROM dashcache.runs_now() n
+	WHERE NOT EXISTS (SELECT FROM dashcache.run r WHERE r.id = n.run)) a
+LEFT JOIN dashcache.dashboard d ON d.name = a.dashboard
+ORDER BY a.run DESC;
 COMMENT ON VIEW @extschema@.dashcache_runs IS 'the latest 1000 runs, the last one of each job, and those that have not ended';
 COMMENT ON COLUMN @extschema@.dashcache_runs.dashboard IS 'null: all that the role owns who asked for it; after a start, all that are warmed then';
 COMMENT ON COLUMN @extschema@.dashcache_runs.planned IS 'entries that were looked at';
@@ -917,6 +943,34 @@ UNION ALL
 			AND t.tgfoid IN ('dashcache.row_changed()'::regprocedure, 'dashcache.statement_begins()'::regprocedure)) g
 	WHERE s.invalidation <> 't' AND (g.present < 2 OR g.always < 2)
 UNION ALL
+	SELECT 'error', format('dashboard %I', d.name), format('its owner, the role with OID %s, does not exist', d.owner),
+		format('SELECT %I.dashcache_drop(dashboard => %L); -- and define it again, as another role', x.extnamespace::regnamespace::text, d.name)
+	FROM dashcache.dashboard d JOIN pg_extension x ON x.extname = 'dashcache'
+	WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = d.owner)
+UNION ALL
+	SELECT 'error', format('widget %I of dashboard %I', w.name, w.dashboard), format('the role that it is computed as, with OID %s, does not exist', w.owner),
+		format('SELECT %I.dashcache_drop(%L, %L); -- or define it again, as another role', x.extnamespace::regnamespace::text, w.name, w.dashboard)
+	FROM dashcache.widget w JOIN pg_extension x ON x.extname = 'dashcache'
+	WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = w.owner)
+UNION ALL
+	SELECT 'error', format('widget %I of dashboard %I', w.name, w.dashboard),
+		format('it is computed at each call: %s has other attributes or memberships than when it was last looked at',
+			(SELECT string_agg(r::text, ' or ' ORDER BY r::text) FROM unnest(w.roles) r)),
+		format('SELECT %I.dashcache_repair(%L)', x.extnamespace::regnamespace::text, w.dashboard)
+	FROM dashcache.widget w JOIN pg_extension x ON x.extname = 'dashcache'
+	WHERE w.standing <> dashcache.standing(w.roles) AND w.problem IS NULL
+		AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = w.owner)
+UNION ALL
+	SELECT 'notice', format('dashboard %I', g.dashboard), format('it is granted to a role that does not exist, with OID %s', g.role),
+		format('SELECT %I.dashcache_revoke(%L, %L)', x.extnamespace::regnamespace::text, g.dashboard, g.role::text)
+	FROM dashcache.grantee g JOIN pg_extension x ON x.extname = 'dashcache'
+	WHERE g.role <> 0 AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = g.role)
+UNION ALL
+	SELECT 'error', 'job ' || j.id, format('the role that scheduled it, with OID %s, does not exist', j.role),
+		format('SELECT %I.dashcache_unschedule(%s)', x.extnamespace::regnamespace::text, j.id)
+	FROM dashcache.job j JOIN pg_extension x ON x.extname = 'dashcache'
+	WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = j.role)
+UNION ALL
 	SELECT 'error', format('widget %I of dashboard %I', w.name, w.dashboard),
 		'it is computed at each call: ' || w.problem,
 		format('SELECT %1$I.dashcache_repair(%3$L); -- mend the cause first; or %1$I.dashcache_drop(%2$L, %3$L)',
@@ -968,6 +1022,22 @@ COMMENT ON FUNCTION @extschema@.dashcache_check() IS
 'what is amiss, and what to do about it; empty: all is well. severity: error (nothing is cached, or changes may go unnoticed), warning, notice';
 
 --------------------------------------------------------------------------
+-- Roles
+--------------------------------------------------------------------------
+
+CREATE FUNCTION dashcache.standing(roles regrole[])
+RETURNS bigint
+LANGUAGE c STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'dashcache_standing';
+COMMENT ON FUNCTION dashcache.standing(regrole[]) IS 'a hash of the attributes and memberships of roles, as they are now';
+
+CREATE FUNCTION dashcache.roles_changed()
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dashcache_roles_changed';
+COMMENT ON FUNCTION dashcache.roles_changed() IS 'looks again at the widgets whose roles have other attributes or memberships now';
+
+--------------------------------------------------------------------------
 -- DDL
 --------------------------------------------------------------------------
 
@@ -1002,6 +1072,32 @@ COMMENT ON EVENT TRIGGER dashcache_objects_dropped IS 'part of dashcache';
 
 REVOKE ALL ON FUNCTION @extschema@.dashcache_reset_stats(), @extschema@.dashcache_check() FROM PUBLIC;
 
+-- what changes things: who may define dashboards is for the DBA to say
+REVOKE ALL ON FUNCTION
+	@extschema@.dashcache_define(text, text, text, interval, text, interval, text, text[]),
+	@extschema@.dashcache_drop(text, text),
+	@extschema@.dashcache_watch(text, regclass, text, text),
+	@extschema@.dashcache_unwatch(text, regclass, text),
+	@extschema@.dashcache_configure(text, text, jsonb, text, text, boolean, boolean, text, boolean),
+	@extschema@.dashcache_grant(text, regrole),
+	@extschema@.dashcache_revoke(text, regrole),
+	@extschema@.dashcache_repair(text),
+	@extschema@.dashcache_purge(text, text, text, text),
+	@extschema@.dashcache_purge(bigint, text, text, text),
+	@extschema@.dashcache_purge(uuid, text, text, text),
+	@extschema@.dashcache_purge(text[], text, text, text),
+	@extschema@.dashcache_warm(text, text, boolean),
+	@extschema@.dashcache_warm(text, bigint, boolean),
+	@extschema@.dashcache_warm(text, uuid, boolean),
+	@extschema@.dashcache_schedule(text, text, text),
+	@extschema@.dashcache_schedule(text, text, bigint),
+	@extschema@.dashcache_schedule(text, text, uuid),
+	@extschema@.dashcache_alter_job(bigint, text, boolean),
+	@extschema@.dashcache_unschedule(bigint),
+	@extschema@.dashcache_run_job(bigint)
+FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION dashcache.standing(regrole[]), dashcache.roles_changed() FROM PUBLIC;
 REVOKE ALL ON FUNCTION dashcache.setwise(text, text), dashcache.warm_set(text, text, text[], jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION dashcache.entries(), dashcache.counters(int), dashcache.status(), dashcache.changes(),
 	dashcache.memory(), dashcache.memory_estimates(),

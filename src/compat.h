@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "catalog/pg_auth_members.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
@@ -22,6 +23,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/plannodes.h"
+#include "parser/parse_relation.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
@@ -83,6 +85,29 @@ dc_check_select_permissions(Query *query, const char *query_string)
 	ExecCheckPermissions(plan->rtable, plan->permInfos, true);
 #else
 	ExecCheckRTPerms(plan->rtable, true);
+#endif
+}
+
+/* What a membership gives, as a number; before 16 that is a matter of the member. */
+static inline int
+dc_membership_options(Form_pg_auth_members membership)
+{
+#if PG_VERSION_NUM >= 160000
+	return 1 | membership->inherit_option << 1 | membership->set_option << 2;
+#else
+	return 1;
+#endif
+}
+
+/* The role that a relation is read as; InvalidOid: the current user. */
+static inline Oid
+dc_reads_as(const Query *query, const RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	return rte->perminfoindex == 0 ? InvalidOid :
+		getRTEPermissionInfo(query->rteperminfos, rte)->checkAsUser;
+#else
+	return rte->checkAsUser;
 #endif
 }
 

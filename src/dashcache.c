@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "api/define.h"
+#include "api/roles.h"
 #include "consistency/own.h"
 #include "consistency/validity.h"
 #include "consistency/writer.h"
@@ -95,10 +96,15 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only,
 	previous_process_utility : standard_ProcessUtility;
 	Node	   *statement = pstmt->utilityStmt;
 
+	/* a command that ends the transaction takes its parse tree along */
+	bool		reassigns = IsA(statement, ReassignOwnedStmt);
+
 	if (!dc_utility_begins(statement))
 	{
 		next(pstmt, query_string, read_only, context, params, environment,
 			 receiver, completion);
+		if (reassigns)
+			dc_roles_reassigned(statement);
 		return;
 	}
 	PG_TRY();

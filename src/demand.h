@@ -21,6 +21,7 @@
 #define DC_DEMAND_CHANGES	0x08	/* sources have changed */
 #define DC_DEMAND_RUNS		0x10	/* a run waits for a worker */
 #define DC_DEMAND_USES		0x20	/* what is in use has changed */
+#define DC_DEMAND_ROLES		0x40	/* roles of widgets have changed */
 
 /* What a database's dashboards want to be told; set by a worker. */
 #define DC_WANTS_CHANGES	0x01	/* one is warmed on change */

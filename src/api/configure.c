@@ -34,7 +34,8 @@ enum
 	ARG_MEMORY_LIMIT,
 	ARG_WARM_ON_START,
 	ARG_WARM_ON_CHANGE,
-	ARG_NOTIFY
+	ARG_NOTIFY,
+	ARG_GUARD_EXEMPT_OWNER
 };
 
 static void
@@ -46,7 +47,7 @@ tenants_error_callback(void *arg)
 /* Run the tenants query once, so that what is wrong with it is said here. */
 static void
 check_tenants(const char *query, const DcDashboard *dashboard,
-			  const DcSettings *settings)
+			  const DcSettings *settings, DcRoles *roles)
 {
 	ErrorContextCallback callback;
 	DcTenantList tenants = {0};
@@ -56,7 +57,7 @@ check_tenants(const char *query, const DcDashboard *dashboard,
 	callback.arg = unconstify(char *, &dashboard->name[0]);
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-	dc_tenants_query(query, dashboard->owner, settings, &tenants, &found);
+	dc_tenants_query(query, dashboard->owner, settings, roles, true, &tenants, &found);
 	error_context_stack = callback.previous;
 
 	if (found.nulls > 0)
@@ -133,7 +134,7 @@ not_supported(const char *what)
 
 /*
  * dashcache_configure(dashboard, tenants, variants, guard, memory_limit,
- * warm_on_start, warm_on_change, notify)
+ * warm_on_start, warm_on_change, notify, guard_exempt_owner)
  */
 Datum
 dashcache_configure(PG_FUNCTION_ARGS)
@@ -146,10 +147,11 @@ dashcache_configure(PG_FUNCTION_ARGS)
 	DcSettings	settings = dc_settings_capture();
 	DcDashboard *dashboard;
 	DcCatalogWork work;
-	Oid			types[8] = {TEXTOID, TEXTOID, TEXTARRAYOID, JSONBOID, TEXTOID,
-	BOOLOID, BOOLOID, INT4OID};
-	Datum		values[8] = {0};
-	char		nulls[8];
+	DcRoles		tenants_roles = {0};
+	Oid			types[10] = {TEXTOID, TEXTOID, TEXTARRAYOID, JSONBOID, TEXTOID,
+	BOOLOID, BOOLOID, INT4OID, BOOLOID, REGROLEARRAYOID};
+	Datum		values[10] = {0};
+	char		nulls[10];
 
 	dc_lock_definitions();
 	dashboard = dc_existing_dashboard(name);
@@ -161,10 +163,11 @@ dashcache_configure(PG_FUNCTION_ARGS)
 	if (tenants != NULL)
 	{
 		if (tenants[0] != '\0')
-			check_tenants(tenants, dashboard, &settings);
+			check_tenants(tenants, dashboard, &settings, &tenants_roles);
 		values[1] = CStringGetTextDatum(tenants);
 		values[2] = dc_settings_to_array(&settings);
-		nulls[1] = nulls[2] = ' ';
+		values[9] = dc_roles_to_array(&tenants_roles);
+		nulls[1] = nulls[2] = nulls[9] = ' ';
 	}
 	if (!PG_ARGISNULL(ARG_VARIANTS))
 	{
@@ -195,6 +198,12 @@ dashcache_configure(PG_FUNCTION_ARGS)
 		}
 	}
 
+	if (!PG_ARGISNULL(ARG_GUARD_EXEMPT_OWNER))
+	{
+		values[8] = PG_GETARG_DATUM(ARG_GUARD_EXEMPT_OWNER);
+		nulls[8] = ' ';
+	}
+
 	dc_catalog_begin(&work);
 	dc_catalog_execute("UPDATE dashcache.dashboard SET"
 					   "  tenants = NULLIF(COALESCE($2, tenants), ''),"
@@ -203,9 +212,11 @@ dashcache_configure(PG_FUNCTION_ARGS)
 					   "  guard = NULLIF(COALESCE($5, guard), ''),"
 					   "  warm_on_start = COALESCE($6, warm_on_start),"
 					   "  warm_on_change = COALESCE($7, warm_on_change),"
-					   "  memory_limit = NULLIF(COALESCE($8, memory_limit), 0)"
+					   "  memory_limit = NULLIF(COALESCE($8, memory_limit), 0),"
+					   "  guard_exempt_owner = COALESCE($9, guard_exempt_owner),"
+					   "  tenants_roles = COALESCE($10, tenants_roles)"
 					   " WHERE name = $1",
-					   8, types, values, nulls);
+					   10, types, values, nulls);
 	/* what was in use is of interest only while it is to be warmed */
 	dc_catalog_execute("DELETE FROM dashcache.use u USING dashcache.dashboard d"
 					   " WHERE u.dashboard = $1 AND d.name = $1 AND NOT d.warm_on_start",

@@ -16,7 +16,10 @@
  */
 #include "postgres.h"
 
+#include "api/ddl.h"
+
 #include "api/define.h"
+#include "api/roles.h"
 #include "compat.h"
 #include "widget/catalog.h"
 #include "widget/redo.h"
@@ -292,12 +295,21 @@ redo_concerned(Concern *concern)
 }
 
 /* Is there anything to look at? */
-static bool
-have_widgets(void)
+bool
+dc_ddl_have_widgets(void)
 {
 	return OidIsValid(dc_catalog_relid(DC_TABLE_WIDGET)) &&
 		OidIsValid(dc_catalog_relid(DC_TABLE_DEPENDENCY)) &&
 		select_widgets("SELECT id FROM dashcache.widget LIMIT 1", 0, NULL, NULL) != NIL;
+}
+
+/* Look again at the widgets that a query on our tables returns. */
+void
+dc_ddl_look_at(const char *widgets)
+{
+	Concern		concern = {.certain = select_widgets(widgets, 0, NULL, NULL)};
+
+	redo_concerned(&concern);
 }
 
 /* The rows of a function that tells an event trigger what has happened. */
@@ -380,7 +392,7 @@ dashcache_ddl_begins(PG_FUNCTION_ARGS)
 		{
 			Oid			relid = RangeVarGetRelid(statement->relation, NoLock, true);
 
-			if (OidIsValid(relid) && have_widgets())
+			if (OidIsValid(relid) && dc_ddl_have_widgets())
 				concern.certain = list_concat_unique_int(concern.certain,
 														 widgets_on('r', relid));
 		}
@@ -414,6 +426,7 @@ concern_grant(Concern *concern, GrantStmt *statement)
 	switch (statement->objtype)
 	{
 		case OBJECT_TABLE:
+		case OBJECT_SEQUENCE:
 			if (statement->targtype != ACL_TARGET_OBJECT)
 				concern->all = true;
 			else
@@ -448,15 +461,22 @@ Datum
 dashcache_ddl_ended(PG_FUNCTION_ARGS)
 {
 	Concern		concern = {0};
+	Node	   *statement;
 
 	check_called_by_event(fcinfo);
-	if (have_widgets())
+	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
+	if (dc_ddl_have_widgets())
 	{
 		read_event("SELECT command_tag, classid, objid FROM pg_catalog.pg_event_trigger_ddl_commands()",
 				   &concern, false);
-		if (IsA(((EventTriggerData *) fcinfo->context)->parsetree, GrantStmt))
-			concern_grant(&concern,
-						  (GrantStmt *) ((EventTriggerData *) fcinfo->context)->parsetree);
+		if (IsA(statement, GrantStmt))
+			concern_grant(&concern, (GrantStmt *) statement);
+		if (IsA(statement, DropOwnedStmt))
+		{
+			dc_roles_drop_owned(((DropOwnedStmt *) statement)->roles);
+			/* privileges of the role are gone, too */
+			concern.all = true;
+		}
 		redo_concerned(&concern);
 	}
 	PG_RETURN_NULL();
@@ -472,7 +492,7 @@ dashcache_objects_dropped(PG_FUNCTION_ARGS)
 	Concern		concern = {0};
 
 	check_called_by_event(fcinfo);
-	if (have_widgets())
+	if (dc_ddl_have_widgets())
 	{
 		read_event("SELECT object_type, classid, objid FROM pg_catalog.pg_event_trigger_dropped_objects()"
 				   " WHERE NOT is_temporary AND (original OR classid IN ("

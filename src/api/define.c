@@ -34,6 +34,7 @@
 #include "widget/metacache.h"
 #include "widget/overrides.h"
 #include "widget/redo.h"
+#include "widget/role_use.h"
 #include "widget/settings.h"
 #include "widget/source_rows.h"
 #include "widget/triggers.h"
@@ -227,6 +228,8 @@ dashcache_define(PG_FUNCTION_ARGS)
 	DcDashboard *dashboard;
 	DcWidget   *old = NULL;
 	DcSettings	settings;
+	DcRoles		roles = {0};
+	DcStanding	standing;
 	DcAnalysis *analysis;
 	DcCatalogWork work;
 	List	   *old_sources = NIL;
@@ -273,7 +276,8 @@ dashcache_define(PG_FUNCTION_ARGS)
 	}
 
 	settings = dc_settings_capture();
-	analysis = dc_redo_analysis(GetUserId(), &settings, query);
+	analysis = dc_redo_analysis(GetUserId(), &settings, query,
+								&roles, &standing, true);
 	if (result == NULL)
 		result = analysis->one_row ? "row" : "rows";
 	if (strcmp(result, "value") == 0 && analysis->ncolumns != 1)
@@ -285,11 +289,11 @@ dashcache_define(PG_FUNCTION_ARGS)
 	version = own_version();
 	dc_catalog_begin(&work);
 	{
-		Oid			types[18] = {TEXTOID, TEXTOID, OIDOID, TEXTOID, INTERVALOID,
+		Oid			types[20] = {TEXTOID, TEXTOID, OIDOID, TEXTOID, INTERVALOID,
 			TEXTOID, INTERVALOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID,
-		OIDOID, BOOLOID, BOOLOID, XID8OID, OIDOID, OIDOID, OIDOID, BOOLOID};
-		Datum		values[18];
-		char		nulls[18];
+		OIDOID, BOOLOID, BOOLOID, XID8OID, OIDOID, OIDOID, OIDOID, BOOLOID, REGROLEARRAYOID, INT8OID};
+		Datum		values[20];
+		char		nulls[20];
 		bool		isnull;
 
 		memset(nulls, ' ', sizeof(nulls));
@@ -314,6 +318,8 @@ dashcache_define(PG_FUNCTION_ARGS)
 		values[15] = ObjectIdGetDatum(analysis->tenant_hash);
 		values[16] = ObjectIdGetDatum(analysis->tenant_collation);
 		values[17] = BoolGetDatum(analysis->stable_functions != NIL);
+		values[18] = dc_roles_to_array(&roles);
+		values[19] = Int64GetDatum(dc_redo_standing(&roles, &standing));
 		if (!OidIsValid(analysis->tenant_equal))
 			nulls[14] = nulls[15] = nulls[16] = 'n';
 
@@ -327,10 +333,10 @@ dashcache_define(PG_FUNCTION_ARGS)
 		}
 		dc_catalog_execute("INSERT INTO dashcache.widget (dashboard, name, owner, query, ttl, align, max_stale,"
 						   "  result, tags, settings, tenant_type, uses_params, uses_clock, version,"
-						   "  tenant_equal, tenant_hash, tenant_collation, reads_unseen)"
-						   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+						   "  tenant_equal, tenant_hash, tenant_collation, reads_unseen, roles, standing)"
+						   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
 						   " ON CONFLICT (dashboard, name) DO UPDATE SET"
-						   "  owner = excluded.owner, query = excluded.query, ttl = excluded.ttl,"
+						   "  owner = excluded.owner, roles = excluded.roles, standing = excluded.standing, query = excluded.query, ttl = excluded.ttl,"
 						   "  align = excluded.align, max_stale = excluded.max_stale, result = excluded.result,"
 						   "  tags = excluded.tags, settings = excluded.settings,"
 						   "  tenant_type = excluded.tenant_type, uses_params = excluded.uses_params,"
@@ -338,7 +344,7 @@ dashcache_define(PG_FUNCTION_ARGS)
 						   "  tenant_equal = excluded.tenant_equal, tenant_hash = excluded.tenant_hash,"
 						   "  problem = NULL, tenant_collation = excluded.tenant_collation, reads_unseen = excluded.reads_unseen"
 						   " RETURNING id",
-						   18, types, values, nulls);
+						   20, types, values, nulls);
 		id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
 										 SPI_tuptable->tupdesc, 1, &isnull));
 	}
@@ -350,6 +356,7 @@ dashcache_define(PG_FUNCTION_ARGS)
 		dc_acl_check_source(lfirst_oid(lc));
 	dc_describe_widget(name, dashboard_name, analysis, rows);
 	dc_triggers_remove_unused(old_sources);
+	dc_role_use_tell();
 	/* the ID may have been another widget's, before DROP EXTENSION */
 	dc_define_outdated(id, version, old == NULL);
 	PG_RETURN_VOID();
@@ -360,26 +367,16 @@ dashcache_define(PG_FUNCTION_ARGS)
  *-------------------------------------------------------------------------
  */
 
-/*
- * dashcache_drop(widget, dashboard)
- */
-Datum
-dashcache_drop(PG_FUNCTION_ARGS)
+/* Drop a widget, or, if that is NULL, the dashboard.  Definitions are locked. */
+void
+dc_define_drop(const char *dashboard_name, const char *name)
 {
-	char	   *name = PG_ARGISNULL(0) ? NULL : dc_argument_name(fcinfo, 0, "widget");
-	char	   *dashboard_name = dc_argument_name(fcinfo, 1, "dashboard");
-	DcDashboard *dashboard;
-	DcWidget   *widget = NULL;
+	DcDashboard *dashboard = dc_existing_dashboard(dashboard_name);
+	DcWidget   *widget = name == NULL ? NULL : dc_existing_widget(dashboard, name);
 	List	   *sources = NIL;
 	DcCatalogWork work;
 	Oid			types[2] = {TEXTOID, TEXTOID};
 	Datum		values[2];
-
-	dc_lock_definitions();
-	dashboard = dc_existing_dashboard(dashboard_name);
-	dc_acl_check_owner(dashboard);
-	if (name != NULL)
-		widget = dc_existing_widget(dashboard, name);
 
 	for (int i = 0; i < dashboard->nwidgets; i++)
 	{
@@ -407,6 +404,21 @@ dashcache_drop(PG_FUNCTION_ARGS)
 	dc_catalog_end(&work);
 	dc_catalog_changed();
 	dc_triggers_remove_unused(sources);
+	dc_role_use_tell();
+}
+
+/*
+ * dashcache_drop(widget, dashboard)
+ */
+Datum
+dashcache_drop(PG_FUNCTION_ARGS)
+{
+	char	   *name = PG_ARGISNULL(0) ? NULL : dc_argument_name(fcinfo, 0, "widget");
+	char	   *dashboard_name = dc_argument_name(fcinfo, 1, "dashboard");
+
+	dc_lock_definitions();
+	dc_acl_check_owner(dc_existing_dashboard(dashboard_name));
+	dc_define_drop(dashboard_name, name);
 	PG_RETURN_VOID();
 }
 
@@ -420,10 +432,13 @@ static void
 redo_widget(DcDashboard *dashboard, DcWidget *widget)
 {
 	List	   *old_sources = dc_source_rows_relations(widget->id);
+	DcRoles		roles = dc_roles_copy(&widget->roles);
+	DcStanding	standing;
 	DcAnalysis *analysis = dc_redo_analysis(widget->owner, &widget->settings,
-											widget->query);
+											widget->query, &roles, &standing, false);
 	uint64		version = own_version();
 
+	dc_redo_write_roles(widget->id, &roles, &standing);
 	dc_redo_version(widget->id, version, NULL);
 	dc_describe_widget(widget->name, dashboard->name, analysis,
 					   dc_redo_sources(widget->id, analysis));
@@ -477,6 +492,7 @@ dashcache_watch(PG_FUNCTION_ARGS)
 					   4, types, values, tenant == NULL ? "  n " : "    ");
 	dc_catalog_end(&work);
 	redo_widget(dashboard, widget);
+	dc_role_use_tell();
 	PG_RETURN_VOID();
 }
 
@@ -519,6 +535,7 @@ dashcache_unwatch(PG_FUNCTION_ARGS)
 																  PG_GETARG_DATUM(1)))),
 				 errhint("dashcache_watch() makes one.")));
 	redo_widget(dashboard, widget);
+	dc_role_use_tell();
 	PG_RETURN_VOID();
 }
 
@@ -551,6 +568,7 @@ change_grant(FunctionCallInfo fcinfo, const char *sql)
 	dc_catalog_execute(sql, 2, types, values, NULL);
 	dc_catalog_end(&work);
 	dc_catalog_changed();
+	dc_role_use_tell();
 }
 
 /*

@@ -12,6 +12,7 @@
 
 #include "access/xact.h"
 
+extern void dc_define_drop(const char *dashboard_name, const char *name);
 extern void dc_define_outdated(uint32 widget, uint64 version, bool counters);
 extern void dc_define_at_xact(XactEvent event);
 extern void dc_define_at_subxact(SubXactEvent event);

@@ -381,19 +381,18 @@ dashcache_unschedule(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
-/* The jobs of a dashboard go with it; those of pg_cron have to be told. */
-void
-dc_unschedule_dashboard(const char *dashboard)
+/* Drop the jobs of pg_cron of those of ours that meet a condition on $1. */
+static void
+drop_cron_jobs(const char *condition, Oid type, Datum value)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	Oid			type = TEXTOID;
-	Datum		value = CStringGetTextDatum(dashboard);
 	DcCatalogWork work;
 	Job		   *jobs;
 	uint64		n;
 
 	dc_catalog_begin(&work);
-	n = dc_catalog_execute("SELECT cron_job, role FROM dashcache.job WHERE dashboard = $1 AND cron_job IS NOT NULL",
+	n = dc_catalog_execute(psprintf("SELECT cron_job, role FROM dashcache.job WHERE cron_job IS NOT NULL AND %s",
+									condition),
 						   1, &type, &value, NULL);
 	jobs = MemoryContextAllocZero(caller, sizeof(Job) * Max(n, 1));
 	for (uint64 i = 0; i < n; i++)
@@ -406,6 +405,28 @@ dc_unschedule_dashboard(const char *dashboard)
 	dc_catalog_end(&work);
 	for (uint64 i = 0; i < n; i++)
 		drop_cron_job(jobs[i].cron_job, jobs[i].role);
+}
+
+/* The jobs of a dashboard go with it; those of pg_cron have to be told. */
+void
+dc_unschedule_dashboard(const char *dashboard)
+{
+	drop_cron_jobs("dashboard = $1", TEXTOID, CStringGetTextDatum(dashboard));
+}
+
+/* The jobs of a role go. */
+void
+dc_unschedule_role(Oid role)
+{
+	Oid			type = OIDOID;
+	Datum		value = ObjectIdGetDatum(role);
+	DcCatalogWork work;
+
+	drop_cron_jobs("role = $1", type, value);
+	dc_catalog_begin(&work);
+	dc_catalog_execute("DELETE FROM dashcache.job WHERE role = $1", 1, &type, &value, NULL);
+	dc_catalog_end(&work);
+	dc_demand_at_commit();
 }
 
 /*

@@ -35,8 +35,10 @@
 #include "mix.h"
 
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -292,11 +294,19 @@ tell_journal(const DcWriterSource *source, uint64 xid, uint8 operations,
 		strlcpy(change.tenant, tenant, sizeof(change.tenant));
 	dc_changes_add(&change);
 
-	ereport(DEBUG1,
-			(errmsg_internal("dashcache: transaction %llu invalidates tenant %s of source \"%s\"",
-							 (unsigned long long) xid,
-							 every_tenant ? "(every)" : tenant,
-							 get_rel_name(source->relid))));
+	if (message_level_is_interesting(DEBUG1))
+	{
+		/* who writes a row may not be one who may know whose it is */
+		bool		hidden = !every_tenant &&
+		!has_privs_of_role(GetUserId(), ROLE_PG_MONITOR);
+
+		ereport(DEBUG1,
+				(errmsg_internal("dashcache: transaction %llu invalidates tenant %s of source \"%s\"",
+								 (unsigned long long) xid,
+								 every_tenant ? "(every)" : hidden ? "(hidden)" : tenant,
+								 get_rel_name(source->relid)),
+				 hidden ? errdetail_log("The tenant is %s.", tenant) : 0));
+	}
 }
 
 /* Push this transaction on a stamp, and remember that for this session. */

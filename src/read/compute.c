@@ -15,6 +15,7 @@
 
 #include "guc.h"
 #include "read/json.h"
+#include "widget/code.h"
 
 #include "access/xact.h"
 #include "catalog/pg_class.h"
@@ -193,8 +194,11 @@ static void
 prepare_plan(DcWidget *widget)
 {
 	Oid			types[2] = {widget->tenant_type.type, JSONBOID};
-	SPIPlanPtr	plan = SPI_prepare(widget->query, 2, types);
+	uint64		roles = dc_standing_generation();
+	SPIPlanPtr	plan;
 
+	dc_code_check(dc_code_of_text(NIL, widget->query), widget->owner, &widget->roles);
+	plan = SPI_prepare(widget->query, 2, types);
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	if (!SPI_is_cursor_plan(plan))
@@ -202,9 +206,7 @@ prepare_plan(DcWidget *widget)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a widget's query must be one SELECT")));
 	check_no_temporary(plan);
-	if (SPI_keepplan(plan) != 0)
-		elog(ERROR, "SPI_keepplan failed");
-	widget->plan = plan;
+	dc_code_keep_plan(&widget->plan, plan, roles);
 }
 
 static void
@@ -225,20 +227,16 @@ run_query(DcWidget *widget, Datum tenant, Datum params, StringInfo out)
 	list->params[1].ptype = JSONBOID;
 
 	/* a plan that is no longer valid is made anew, to be checked anew */
-	if (widget->plan != NULL && !SPI_plan_is_valid(widget->plan))
-	{
-		SPI_freeplan(widget->plan);
-		widget->plan = NULL;
-	}
-	if (widget->plan == NULL)
+	if (!dc_code_plan_is_current(&widget->plan))
 		prepare_plan(widget);
+	dc_code_check_plan(&widget->plan, widget->owner, &widget->roles);
 
 	receiver = dc_json_receiver(widget->result, out);
 	options.params = list;
 	options.read_only = true;	/* so it uses the active snapshot */
 	options.must_return_tuples = true;
 	options.dest = receiver;
-	result = SPI_execute_plan_extended(widget->plan, &options);
+	result = SPI_execute_plan_extended(widget->plan.plan, &options);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan_extended failed: %s",
 			 SPI_result_code_string(result));
@@ -250,11 +248,17 @@ switch_to_owner(DcWidget *widget, DcOwnerWork work, void *arg,
 				DcComputed *computed)
 {
 	DcAsOwner	as_owner;
+	DcStanding	before = {0};
+	bool		keeps = widget->stats != NULL && dc_enabled && !widget->broken;
 
+	if (keeps)
+		before = dc_standing_read(&widget->roles);
 	dc_owner_begin(&as_owner, widget->owner, &widget->settings);
 	set_lifetime(widget, computed);
 	work(widget, arg);
 	dc_owner_end(&as_owner);
+	computed->same_standing = keeps && before.meaning == widget->standing &&
+		dc_standing_read(&widget->roles).rows == before.rows;
 }
 
 /*

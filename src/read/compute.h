@@ -19,6 +19,8 @@ typedef struct DcComputed
 	TimestampTz valid_from;		/* for readers whose now() is not before */
 	TimestampTz expires_at;		/* DT_NOEND: never */
 	uint64		duration_us;
+	bool		same_standing;	/* roles were all the time as when it was
+								 * defined */
 } DcComputed;
 
 /* Something to be done as a widget's owner. */

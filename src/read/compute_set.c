@@ -118,7 +118,7 @@ static void
 run_set(DcWidget *widget, void *arg)
 {
 	SetRun	   *run = arg;
-	DcSetwise  *setwise = dc_setwise_analyze(widget->query);
+	DcSetwise  *setwise = dc_setwise_analyze(widget->query, &widget->roles);
 	SetReceiver receiver = {{0}};
 	ParamListInfo params = makeParamList(2);
 	QueryDesc  *desc;
@@ -242,7 +242,7 @@ static void
 ask_for_reason(DcWidget *widget, void *arg)
 {
 	Question   *question = arg;
-	const char *reason = dc_setwise_analyze(widget->query)->reason;
+	const char *reason = dc_setwise_analyze(widget->query, &widget->roles)->reason;
 
 	if (reason != NULL)
 		question->reason = MemoryContextStrdup(question->context, reason);

@@ -79,6 +79,8 @@ dc_fill_store(DcLookup *lookup, const char *payload, Size payload_len,
 	DcProof    *proof;
 	DcContent	content;
 
+	if (!computed->same_standing)
+		return "uncertain";
 	nstamps = dc_answer_stamps(widget, lookup->tenant, stamps);
 	proof = palloc0(DC_PROOF_ROOM(nstamps));
 	if (!dc_proof_make(proof, &lookup->snapshot, stamps, nstamps))
@@ -145,12 +147,13 @@ dc_fill_compute(DcLookup *lookup, DcComputed *computed)
 									   out->len - start, 0);
 }
 
-/* Errors that are not about the widget, and that must get through. */
+/* Errors that must get through: not about the widget, or about what it may do. */
 static bool
 must_be_thrown(const ErrorData *error)
 {
 	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION ||
 		error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
+		error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ||
 		error->sqlerrcode == ERRCODE_ASSERT_FAILURE;
 }
 

@@ -67,7 +67,7 @@ has_own_writes(const DcWidget *widget)
 
 /* Why the cache must not be asked; NULL if it may. */
 static const char *
-bypass_reason(const DcWidget *widget, Snapshot snapshot)
+bypass_reason(DcWidget *widget, Snapshot snapshot)
 {
 	if (!dc_preloaded)
 		return "not preloaded";
@@ -77,7 +77,7 @@ bypass_reason(const DcWidget *widget, Snapshot snapshot)
 		return "ttl 0";
 	if (RecoveryInProgress())
 		return "standby";
-	if (widget->broken)
+	if (widget->broken || !dc_metacache_standing_same(widget))
 		return "uncertain";
 	if (IsolationIsSerializable())
 		return "serializable";

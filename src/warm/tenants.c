@@ -24,6 +24,7 @@
 #include "store/store.h"
 #include "warm/uses.h"
 #include "widget/catalog.h"
+#include "widget/code.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -94,26 +95,40 @@ is_one_select(SPIPlanPtr plan)
 /*
  * Run a tenants query, as its owner, and add what it lists; the result is in
  * the current memory context.  Throws what the query throws, and refuses what
- * is not one SELECT of one column.
+ * is not one SELECT of one column.  What it runs must belong to the roles; or,
+ * with "admit", those are added to whom it belongs.
  */
 void
 dc_tenants_query(const char *query, Oid owner, const DcSettings *settings,
-				 DcTenantList *tenants, DcTenantsFound *found)
+				 DcRoles *roles, bool admit, DcTenantList *tenants, DcTenantsFound *found)
 {
 	MemoryContext context = CurrentMemoryContext;
 	DcAsOwner	work;
 	SPIPlanPtr	plan;
 	Portal		portal;
+	List	   *code;
 
 	found->nulls = 0;
 	dc_owner_begin(&work, owner, settings);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	if (!admit)
+		dc_code_check(dc_code_of_text(NIL, query), owner, roles);
 	plan = SPI_prepare(query, 0, NULL);
 	if (plan == NULL || !is_one_select(plan))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("the tenants query must be one SELECT")));
+	code = dc_code_of_plan(dc_code_of_text(NIL, query), plan);
+	if (!admit)
+		dc_code_check(code, owner, roles);
+	else
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		dc_code_admit(code, roles);
+		MemoryContextSwitchTo(old);
+	}
 	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
 	if (portal->tupDesc == NULL || portal->tupDesc->natts != 1)
 		ereport(ERROR,
@@ -223,7 +238,8 @@ dc_tenants_audience(DcDashboard *dashboard, const char *one_tenant,
 		{
 			audience->settings = dc_settings_copy(&dashboard->tenants_settings);
 			dc_tenants_query(dashboard->tenants, dashboard->owner,
-							 audience->settings, &listed, &found);
+							 audience->settings, &dashboard->tenants_roles, false,
+							 &listed, &found);
 		}
 		dc_uses_each(dashboard, add_use, audience);
 	}

@@ -47,6 +47,7 @@ typedef struct DcTenantsFound
 
 extern void dc_tenants_query(const char *query, Oid owner,
 							 const DcSettings *settings,
+							 DcRoles *roles, bool admit,
 							 DcTenantList *tenants, DcTenantsFound *found);
 extern void dc_tenants_audience(DcDashboard *dashboard, const char *one_tenant,
 								int hour_of_week, DcAudience *audience);

@@ -156,6 +156,18 @@ save_uses_of(void *arg)
 		dc_uses_save(dashboard);
 }
 
+/* Have the widgets looked at again whose roles have changed. */
+static void
+look_at_roles(void *arg)
+{
+	if (!OidIsValid(dc_catalog_relid(DC_TABLE_WIDGET)))
+		return;
+	if (SPI_connect() != SPI_OK_CONNECT ||
+		SPI_execute("SELECT dashcache.roles_changed()", false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not call dashcache.roles_changed()");
+	SPI_finish();
+}
+
 static void
 log_failure(const char *what, const char *error)
 {
@@ -239,6 +251,9 @@ work(uint32 what)
 			end();
 		}
 	}
+	if ((what & DC_DEMAND_ROLES) &&
+		!dc_task_run(look_at_roles, NULL, &error, &transient))
+		log_failure("look again at widgets whose roles have changed", error);
 	if (what & DC_DEMAND_CHANGES)
 		changes_due = Min(changes_due, Max(now + CHANGE_DELAY_US, changes_not_before));
 	if (what & DC_DEMAND_USES)

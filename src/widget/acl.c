@@ -8,7 +8,7 @@
  * may read it; only the former may change it.
  *
  * A dashboard may have a guard: a setting that has to hold the tenant asked for,
- * whoever asks.
+ * whoever asks, or, with guard_exempt_owner, whoever but the owner asks.
  *
  * The refusals name what was asked for and nothing else.
  *
@@ -112,15 +112,16 @@ is_text_of(const char *value, Datum tenant, Oid tenant_type)
 
 /*
  * Throw unless the dashboard's guard holds the tenant asked for, or there is
- * none.  "tenant" is text (not toasted), bigint or uuid.  Called at each hit:
- * where all is well nothing is allocated.
+ * none, or it is not for the owner who asks.  "tenant" is text (not toasted),
+ * bigint or uuid.  Called at each hit: where all is well nothing is allocated.
  */
 void
 dc_acl_check_guard(const DcDashboard *dashboard, Datum tenant, Oid tenant_type)
 {
 	const char *value;
 
-	if (dashboard->guard == NULL)
+	if (dashboard->guard == NULL ||
+		(dashboard->guard_exempt_owner && dc_acl_is_owner(dashboard)))
 		return;
 	value = GetConfigOption(dashboard->guard, true, false);
 	/* at the end of a transaction that has set it, a setting is left empty */

@@ -16,11 +16,14 @@
 
 #include "compat.h"
 #include "widget/checks.h"
+#include "widget/code.h"
 #include "widget/keys.h"
+#include "widget/policies.h"
 
 #include "access/hash.h"
 #include "access/stratnum.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/analyze.h"
@@ -99,7 +102,8 @@ range_location(List *relations)
  * a $1 whose type is known, which "tenant_type" is set to.
  */
 Query *
-dc_parse_query(const char *query, Oid *tenant_type)
+dc_parse_query(const char *query, const DcRoles *admitted, List **code,
+			   Oid *tenant_type)
 {
 	List	   *statements = raw_parser(query, RAW_PARSE_DEFAULT);
 	RawStmt    *statement;
@@ -141,6 +145,11 @@ dc_parse_query(const char *query, Oid *tenant_type)
 				 errhint("Leave out FOR UPDATE or FOR SHARE."),
 				 dc_query_position(range_location(clause->lockedRels))));
 	}
+
+	/* literals are read by the input functions of their types */
+	*code = dc_code_of_text(NIL, query);
+	if (admitted != NULL)
+		dc_code_check(*code, GetUserId(), admitted);
 
 	types = palloc0(sizeof(Oid) * 2);
 	types[1] = JSONBOID;
@@ -297,12 +306,13 @@ find_tenant_equality(Query *query, DcAnalysis *analysis)
 
 /*
  * Analyse a widget's query, as the current user and under the current
- * settings.  Throws, with the position in the query, if it cannot be cached.
+ * settings.  Throws, with the position in the query, if it cannot be cached, or
+ * if it runs what belongs to roles that are not "admitted"; NULL: all are.
  * The result is in the current memory context; the sources' order is that of
  * their appearance.
  */
 DcAnalysis *
-dc_analyze_query(const char *query)
+dc_analyze_query(const char *query, const DcRoles *admitted)
 {
 	DcAnalysis *analysis = palloc0(sizeof(DcAnalysis));
 	QueryText text = {.query = query};
@@ -315,11 +325,10 @@ dc_analyze_query(const char *query)
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 
-	parsed = dc_parse_query(query, &analysis->tenant_type);
+	parsed = dc_parse_query(query, admitted, &analysis->code, &analysis->tenant_type);
 	analysis->query = query;
 	dc_check_query(parsed, analysis);
 	analysis->query = NULL;
-	analysis->one_row = returns_one_row(parsed);
 	analysis->ncolumns = ExecCleanTargetListLength(parsed->targetList);
 
 	rewritten = QueryRewrite(copyObject(parsed));
@@ -328,6 +337,13 @@ dc_analyze_query(const char *query)
 
 	text.		rewritten = true;
 
+	/* from here on functions may be called: the planner does that */
+	analysis->code = dc_code_of(dc_code_of_type(analysis->code, analysis->tenant_type),
+								rewritten);
+	if (admitted != NULL)
+		dc_code_check(analysis->code, GetUserId(), admitted);
+	analysis->one_row = returns_one_row(parsed);
+	dc_policies_check(linitial(rewritten), analysis);
 	dc_check_query(linitial(rewritten), analysis);
 	dc_check_select_permissions(linitial(rewritten), query);
 	dc_keys_find(linitial(rewritten), analysis);

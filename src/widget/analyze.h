@@ -15,6 +15,7 @@
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 #include "nodes/primnodes.h"
+#include "widget/standing.h"
 
 /* How changes of a source become known. */
 typedef enum DcInvalidation
@@ -118,10 +119,14 @@ typedef struct DcAnalysis
 	List	   *stable_functions;	/* of OIDs: those that may read tables */
 	List	   *relations;		/* of OIDs: all that the query mentions */
 	List	   *functions;		/* of OIDs: not the server's own */
+	List	   *code;			/* of DcCode: what runs that belongs to others */
+	List	   *policies;		/* of DcPolicies: those that apply */
 } DcAnalysis;
 
-extern DcAnalysis *dc_analyze_query(const char *query);
-extern Query *dc_parse_query(const char *query, Oid *tenant_type);
+extern DcAnalysis *dc_analyze_query(const char *query,
+									const DcRoles *admitted);
+extern Query *dc_parse_query(const char *query, const DcRoles *admitted,
+							 List **code, Oid *tenant_type);
 extern bool dc_equal_means_identical(Oid type, Oid collation);
 
 #endif							/* DASHCACHE_ANALYZE_H */

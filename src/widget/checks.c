@@ -13,6 +13,8 @@
 
 #include "widget/checks.h"
 
+#include "widget/policies.h"
+
 #include "access/transam.h"
 #include "access/htup_details.h"
 #include "catalog/pg_aggregate.h"
@@ -41,8 +43,8 @@ dc_query_position(int location)
  * or to the server's inner life: no answer for others can come of it.  Of those
  * that are not immutable, whole families are told by their names.
  */
-static bool
-depends_on_session(Oid function)
+bool
+dc_depends_on_session(Oid function)
 {
 	static const char *const prefixes[] = {
 		"pg_", "inet_client", "inet_server", "txid_", "current_schema",
@@ -98,7 +100,7 @@ function_checker(Oid function, void *context)
 		check->analysis->functions =
 			list_append_unique_oid(check->analysis->functions, function);
 
-	if (depends_on_session(function))
+	if (dc_depends_on_session(function) || dc_mentions_session(function))
 	{
 		check->session_function = function;
 		return true;

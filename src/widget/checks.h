@@ -14,6 +14,7 @@
 #include "widget/analyze.h"
 
 extern int	dc_query_position(int location);
+extern bool dc_depends_on_session(Oid function);
 extern void dc_check_query(Query *query, DcAnalysis *analysis);
 
 #endif							/* DASHCACHE_CHECKS_H */

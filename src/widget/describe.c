@@ -9,7 +9,11 @@
 
 #include "widget/describe.h"
 
+#include "widget/code.h"
+#include "widget/policies.h"
+
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -96,6 +100,13 @@ append_columns(StringInfo out, const DcSource *source)
 	}
 }
 
+static void
+append_line(StringInfo out)
+{
+	if (out->len > 0)
+		appendStringInfoChar(out, '\n');
+}
+
 /* Tell the definer what is watched, and how. */
 void
 dc_describe_widget(const char *widget, const char *dashboard,
@@ -111,8 +122,7 @@ dc_describe_widget(const char *widget, const char *dashboard,
 		DcSource   *source = &row->source;
 		char	   *condition = dc_describe_condition(source);
 
-		if (detail.len > 0)
-			appendStringInfoChar(&detail, '\n');
+		append_line(&detail);
 		appendStringInfo(&detail, "%s: ", dc_describe_relation(source->relid));
 		switch (source->invalidation)
 		{
@@ -136,10 +146,28 @@ dc_describe_widget(const char *widget, const char *dashboard,
 	}
 	foreach(lc, analysis->stable_functions)
 	{
-		if (detail.len > 0)
-			appendStringInfoChar(&detail, '\n');
+		append_line(&detail);
 		appendStringInfo(&detail, "function %s: what it reads cannot be seen; dashcache_watch() adds a table",
 						 format_procedure(lfirst_oid(lc)));
+	}
+	foreach(lc, analysis->policies)
+	{
+		DcPolicies *policies = lfirst(lc);
+
+		append_line(&detail);
+		appendStringInfo(&detail, "%s: row-level security applies: what role \"%s\" may see of it is cached for all readers",
+						 dc_describe_relation(policies->relid),
+						 GetUserNameFromId(policies->role, true));
+	}
+	foreach(lc, analysis->code)
+	{
+		DcCode	   *code = lfirst(lc);
+
+		if (dc_code_trusted(code, GetUserId()))
+			continue;
+		append_line(&detail);
+		appendStringInfo(&detail, "%s belongs to role \"%s\", which is trusted with it from now on",
+						 dc_code_describe(code), GetUserNameFromId(code->role, true));
 	}
 	if (detail.len == 0)
 		appendStringInfoString(&detail, "It reads no table.");

@@ -19,8 +19,10 @@
 
 #include "widget/metacache.h"
 
+#include "demand.h"
 #include "preload.h"
 #include "widget/catalog.h"
+#include "widget/code.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_inherits.h"
@@ -61,6 +63,8 @@ static Oid	widget_relid = InvalidOid;
 static void
 relation_changed(Datum arg, Oid relid)
 {
+	dc_code_changed();
+
 	/* InvalidOid: everything; before the first look-up nothing is kept */
 	if (relid == InvalidOid || relid == widget_relid)
 	{
@@ -75,6 +79,8 @@ void
 dc_metacache_init(void)
 {
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	dc_standing_init();
+	dc_code_init();
 }
 
 /* The generation of what has been read; differs after any change. */
@@ -91,8 +97,7 @@ free_dashboard(DcDashboard *dashboard)
 {
 	for (int i = 0; i < dashboard->nwidgets; i++)
 	{
-		if (dashboard->widgets[i].plan != NULL)
-			SPI_freeplan(dashboard->widgets[i].plan);
+		dc_code_forget_plan(&dashboard->widgets[i].plan);
 	}
 	MemoryContextDelete(dashboard->context);
 }
@@ -177,10 +182,10 @@ read_dashboard(HeapTuple tuple, TupleDesc desc, void *arg)
 	Load	   *load = arg;
 	DcDashboard *dashboard = load->dashboard;
 	MemoryContext old = MemoryContextSwitchTo(load->context);
-	Datum		value[DC_DASHBOARD_MEMORY_LIMIT + 1];
-	bool		null[DC_DASHBOARD_MEMORY_LIMIT + 1];
+	Datum		value[DC_DASHBOARD_TENANTS_ROLES + 1];
+	bool		null[DC_DASHBOARD_TENANTS_ROLES + 1];
 
-	for (int i = 1; i <= DC_DASHBOARD_MEMORY_LIMIT; i++)
+	for (int i = 1; i <= DC_DASHBOARD_TENANTS_ROLES; i++)
 		value[i] = heap_getattr(tuple, i, desc, &null[i]);
 
 	load->found = true;
@@ -199,6 +204,9 @@ read_dashboard(HeapTuple tuple, TupleDesc desc, void *arg)
 	dashboard->warm_on_change = DatumGetBool(value[DC_DASHBOARD_WARM_ON_CHANGE]);
 	if (!null[DC_DASHBOARD_MEMORY_LIMIT])
 		dashboard->memory_limit = (Size) DatumGetInt32(value[DC_DASHBOARD_MEMORY_LIMIT]) * 1024;
+	dashboard->guard_exempt_owner = DatumGetBool(value[DC_DASHBOARD_GUARD_EXEMPT_OWNER]);
+	if (!null[DC_DASHBOARD_TENANTS_ROLES])
+		dashboard->tenants_roles = dc_roles_from_array(value[DC_DASHBOARD_TENANTS_ROLES]);
 	MemoryContextSwitchTo(old);
 }
 
@@ -296,8 +304,8 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	DcDashboard *dashboard = load->dashboard;
 	MemoryContext old = MemoryContextSwitchTo(load->context);
 	DcWidget   *widget;
-	Datum		value[DC_WIDGET_PROBLEM + 1];
-	bool		null[DC_WIDGET_PROBLEM + 1];
+	Datum		value[DC_WIDGET_STANDING + 1];
+	bool		null[DC_WIDGET_STANDING + 1];
 	StringInfoData json_name;
 	char	   *result;
 
@@ -311,7 +319,7 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	widget = &dashboard->widgets[dashboard->nwidgets++];
 	memset(widget, 0, sizeof(*widget));
 
-	for (int i = 1; i <= DC_WIDGET_PROBLEM; i++)
+	for (int i = 1; i <= DC_WIDGET_STANDING; i++)
 		value[i] = heap_getattr(tuple, i, desc, &null[i]);
 
 	widget->id = DatumGetInt32(value[DC_WIDGET_ID]);
@@ -356,6 +364,8 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	widget->broken = !null[DC_WIDGET_PROBLEM] ||
 		!OidIsValid(widget->tenant_type.input.fn_oid);
 	widget->untracked = DatumGetBool(value[DC_WIDGET_READS_UNSEEN]);
+	widget->roles = dc_roles_from_array(value[DC_WIDGET_ROLES]);
+	widget->standing = (uint64) DatumGetInt64(value[DC_WIDGET_STANDING]);
 	if (dc_preloaded)
 		widget->stats = dc_stats_get(MyDatabaseId, widget->id);
 	MemoryContextSwitchTo(old);
@@ -535,4 +545,25 @@ dc_metacache_widget(DcDashboard *dashboard, const char *name)
 			return &dashboard->widgets[i];
 	}
 	return NULL;
+}
+
+/*
+ * Are the roles that have a part in a widget's query what they were when it was
+ * last looked at?  Reads the catalogs if any role has changed.
+ */
+bool
+dc_metacache_standing_same(DcWidget *widget)
+{
+	uint64		now = dc_standing_generation();
+
+	if (unlikely(widget->standing_checked != now))
+	{
+		widget->standing_same =
+			dc_standing_read(&widget->roles).meaning == widget->standing;
+		widget->standing_checked = now;
+		/* a worker looks at it again, once for all sessions that find out */
+		if (!widget->standing_same && dc_preloaded)
+			(void) dc_demand(MyDatabaseId, DC_DEMAND_ROLES);
+	}
+	return widget->standing_same;
 }

@@ -17,6 +17,7 @@
 
 #include "stats.h"
 #include "widget/settings.h"
+#include "widget/code.h"
 
 /* How rows become JSON. */
 typedef enum DcResultKind
@@ -93,8 +94,13 @@ typedef struct DcWidget
 	bool		untracked;		/* reads what no trigger watches, perhaps */
 	DcWatch    *watches;
 	int			nwatches;
+	DcRoles		roles;			/* whose standing matters, and whose code is
+								 * admitted */
+	uint64		standing;		/* theirs, when it was last looked at */
+	uint64		standing_checked;	/* generation; 0: not yet */
+	bool		standing_same;	/* at that time */
 	Size		size;			/* of its latest answer, to make room at once */
-	SPIPlanPtr	plan;			/* of compute.c; NULL: not made yet */
+	DcKeptPlan	plan;			/* of compute.c */
 	DcSharedStats *stats;		/* NULL without shared memory */
 } DcWidget;
 
@@ -108,8 +114,10 @@ typedef struct DcDashboard
 	int			nwidgets;
 	char	   *guard;			/* a setting that must hold the tenant; or
 								 * NULL */
+	bool		guard_exempt_owner;
 	char	   *tenants;		/* a query; NULL: none */
 	DcSettings	tenants_settings;
+	DcRoles		tenants_roles;	/* whose code it may run */
 	Datum	   *variants;		/* jsonb objects */
 	int			nvariants;
 	bool		warm_on_start;
@@ -123,6 +131,7 @@ extern DcDashboard *dc_metacache_dashboard(const char *name);
 extern DcDashboard *dc_metacache_dashboard_of(uint32 widget);
 extern DcWidget *dc_metacache_widget(DcDashboard *dashboard, const char *name);
 extern DcWidget *dc_metacache_widget_by_id(DcDashboard *dashboard, uint32 id);
+extern bool dc_metacache_standing_same(DcWidget *widget);
 extern uint64 dc_metacache_generation(void);
 extern void dc_metacache_at_xact(XactEvent event);
 

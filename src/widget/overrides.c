@@ -12,6 +12,7 @@
 
 #include "widget/overrides.h"
 
+#include "widget/code.h"
 #include "widget/settings.h"
 
 #include "catalog/catalog.h"
@@ -189,6 +190,7 @@ dc_overrides_check_expression(const char *expression, Oid source,
 {
 	int			save_nestlevel;
 	Oid			rowtype = get_rel_type_id(source);
+	DcRoles		nobody = {0};
 	SPIPlanPtr	plan;
 
 	save_nestlevel = NewGUCNestLevel();
@@ -205,6 +207,7 @@ dc_overrides_check_expression(const char *expression, Oid source,
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("invalid tenant expression: %s", expression)));
+	dc_code_check(dc_code_of_plan(NIL, plan), GetUserId(), &nobody);
 	SPI_finish();
 	AtEOXact_GUC(false, save_nestlevel);
 }

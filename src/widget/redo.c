@@ -21,6 +21,7 @@
 
 #include "attempt.h"
 #include "widget/catalog.h"
+#include "widget/code.h"
 #include "widget/overrides.h"
 #include "widget/source_rows.h"
 #include "widget/triggers.h"
@@ -37,8 +38,9 @@
 #include "utils/xid8.h"
 
 /* Analyse a query as its owner, under the settings pinned with it. */
-DcAnalysis *
-dc_redo_analysis(Oid owner, const DcSettings *settings, const char *query)
+static DcAnalysis *
+analyze_as_owner(Oid owner, const DcSettings *settings, const char *query,
+				 const DcRoles *admitted)
 {
 	int			save_nestlevel = NewGUCNestLevel();
 	Oid			save_user;
@@ -51,9 +53,33 @@ dc_redo_analysis(Oid owner, const DcSettings *settings, const char *query)
 							   save_context | SECURITY_LOCAL_USERID_CHANGE |
 							   SECURITY_RESTRICTED_OPERATION);
 	dc_settings_pin(settings);
-	analysis = dc_analyze_query(query);
+	analysis = dc_analyze_query(query, admitted);
 	AtEOXact_GUC(false, save_nestlevel);
 	SetUserIdAndSecContext(save_user, save_context);
+	return analysis;
+}
+
+/*
+ * Analyse a query as its owner, under the settings pinned with it, and say which
+ * roles have a part in it, and what they were like before that.  The owners of
+ * what the query runs are added to the roles; unless "admit" says that they are
+ * welcome, throws if that is somebody who is neither among them nor trusted anyway.
+ */
+DcAnalysis *
+dc_redo_analysis(Oid owner, const DcSettings *settings, const char *query,
+				 DcRoles *roles, DcStanding *standing, bool admit)
+{
+	DcAnalysis *analysis;
+	int			n;
+
+	dc_roles_add(roles, owner);
+	do
+	{
+		n = roles->n;
+		*standing = dc_standing_read(roles);
+		analysis = analyze_as_owner(owner, settings, query, admit ? NULL : roles);
+		dc_code_admit(analysis->code, roles);
+	} while (roles->n > n);
 	return analysis;
 }
 
@@ -124,6 +150,38 @@ write_meaning(uint32 widget, const DcAnalysis *analysis)
 	dc_catalog_end(&work);
 }
 
+/*
+ * What roles have been like all the time since "before", to be written with a
+ * widget; should that have changed meanwhile, it is to be found different.
+ */
+int64
+dc_redo_standing(const DcRoles *roles, const DcStanding *before)
+{
+	DcStanding	after = dc_standing_read(roles);
+
+	return after.rows == before->rows ? (int64) after.meaning : 0;
+}
+
+/*
+ * Note the roles that have a part in a widget, and what they were like while it
+ * was analysed.
+ */
+void
+dc_redo_write_roles(uint32 widget, const DcRoles *roles, const DcStanding *before)
+{
+	DcCatalogWork work;
+	Oid			types[3] = {INT4OID, REGROLEARRAYOID, INT8OID};
+	Datum		values[3];
+
+	values[0] = Int32GetDatum(widget);
+	values[1] = dc_roles_to_array(roles);
+	values[2] = Int64GetDatum(dc_redo_standing(roles, before));
+	dc_catalog_begin(&work);
+	dc_catalog_execute("UPDATE dashcache.widget SET roles = $2, standing = $3 WHERE id = $1",
+					   3, types, values, NULL);
+	dc_catalog_end(&work);
+}
+
 /* What is needed of a widget's row. */
 typedef struct WidgetRow
 {
@@ -133,6 +191,9 @@ typedef struct WidgetRow
 	char	   *query;
 	Oid			tenant_type;
 	DcSettings	settings;
+	DcRoles		roles;
+	DcStanding	standing;		/* before it was looked at */
+	bool		same_standing;	/* as is kept */
 } WidgetRow;
 
 static void
@@ -147,6 +208,10 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	row->query = TextDatumGetCString(heap_getattr(tuple, DC_WIDGET_QUERY, desc, &isnull));
 	row->tenant_type = DatumGetObjectId(heap_getattr(tuple, DC_WIDGET_TENANT_TYPE, desc, &isnull));
 	row->settings = dc_settings_from_array(heap_getattr(tuple, DC_WIDGET_SETTINGS, desc, &isnull));
+	row->roles = dc_roles_from_array(heap_getattr(tuple, DC_WIDGET_ROLES, desc, &isnull));
+	row->standing = dc_standing_read(&row->roles);
+	row->same_standing = row->standing.meaning ==
+		(uint64) DatumGetInt64(heap_getattr(tuple, DC_WIDGET_STANDING, desc, &isnull));
 	problem = heap_getattr(tuple, DC_WIDGET_PROBLEM, desc, &isnull);
 	row->problem = isnull ? NULL : TextDatumGetCString(problem);
 }
@@ -204,6 +269,8 @@ typedef struct Outcome
 	char	   *problem;
 	bool		differs;		/* from what is kept about the widget */
 	bool		incomplete;		/* a partition is new, or has no triggers */
+	DcRoles		roles;			/* that have a part in it */
+	DcStanding	standing;		/* theirs, before it was analysed */
 } Outcome;
 
 static void
@@ -216,11 +283,13 @@ look(void *arg)
 	List	   *known;
 	ListCell   *lc;
 
-	outcome->analysis = dc_redo_analysis(row->owner, &row->settings, row->query);
+	outcome->analysis = dc_redo_analysis(row->owner, &row->settings, row->query,
+										 &outcome->roles, &outcome->standing, false);
 	rows = dc_overrides_apply(widget, outcome->analysis);
 	if (!outcome->repair)
 		outcome->problem = trigger_problem(rows);
-	outcome->differs = outcome->analysis->tenant_type != row->tenant_type ||
+	outcome->differs = !row->same_standing ||
+		outcome->analysis->tenant_type != row->tenant_type ||
 		!dc_triggers_same(rows, dc_source_rows_of(widget));
 	outcome->incomplete = !dc_triggers_complete(rows);
 	known = relations_of(widget);
@@ -278,6 +347,17 @@ same_problem(const char *a, const char *b)
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+static void
+init_outcome(Outcome *outcome, uint32 widget, const WidgetRow *row, bool repair)
+{
+	memset(outcome, 0, sizeof(*outcome));
+	outcome->widget = widget;
+	outcome->row = row;
+	outcome->repair = repair;
+	outcome->roles = dc_roles_copy(&row->roles);
+	outcome->standing = row->standing;
+}
+
 /*
  * Look at a widget again.  With "if_different" it keeps its version, and so
  * its entries, if it turns out to watch the same as before; then nothing is
@@ -288,7 +368,7 @@ bool
 dc_redo_widget(uint32 widget, uint64 version, bool if_different, bool repair)
 {
 	WidgetRow	row = {0};
-	Outcome		outcome = {.widget = widget,.row = &row,.repair = repair};
+	Outcome		outcome;
 	bool		keep;
 
 	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
@@ -296,8 +376,10 @@ dc_redo_widget(uint32 widget, uint64 version, bool if_different, bool repair)
 	if (!row.found)
 		return false;
 
+	init_outcome(&outcome, widget, &row, repair);
 	try_step(look, &outcome);
-	keep = if_different && same_problem(outcome.problem, row.problem) &&
+	keep = if_different && row.same_standing &&
+		same_problem(outcome.problem, row.problem) &&
 		(outcome.problem != NULL || !outcome.differs);
 	if (keep && (outcome.problem != NULL || !outcome.incomplete))
 		return false;
@@ -305,14 +387,11 @@ dc_redo_widget(uint32 widget, uint64 version, bool if_different, bool repair)
 	/* another session may have been at it: look again at what is there now */
 	dc_catalog_lock_widget(widget);
 	memset(&row, 0, sizeof(row));
-	outcome = (Outcome)
-	{
-		.widget = widget,.row = &row,.repair = repair
-	};
 	dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
 					Int32GetDatum(widget), read_widget, &row);
 	if (!row.found)
 		return false;
+	init_outcome(&outcome, widget, &row, repair);
 	try_step(look, &outcome);
 	if (outcome.problem == NULL)
 		try_step(write_outcome, &outcome);
@@ -320,6 +399,7 @@ dc_redo_widget(uint32 widget, uint64 version, bool if_different, bool repair)
 	/* a partition that has come brings no rows, so that entries may stay */
 	if (keep && outcome.problem == NULL && !outcome.differs)
 		return false;
+	dc_redo_write_roles(widget, &outcome.roles, &outcome.standing);
 	dc_redo_version(widget, version, outcome.problem);
 	return true;
 }

@@ -36,6 +36,7 @@
 
 #include "widget/analyze.h"
 #include "widget/checks.h"
+#include "widget/code.h"
 #include "widget/exact.h"
 #include "widget/keys.h"
 #include "widget/setwise_internal.h"
@@ -46,6 +47,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -457,13 +459,15 @@ result_reason(DcSetwise *setwise)
 
 /*
  * Can a widget's query be computed for many tenants at once?  As the current
- * user and under the current settings, like the query itself.
+ * user and under the current settings, like the query itself, and running what
+ * belongs to the same roles.
  */
 DcSetwise *
-dc_setwise_analyze(const char *query)
+dc_setwise_analyze(const char *query, const DcRoles *admitted)
 {
 	DcSetwise  *setwise = palloc0(sizeof(DcSetwise));
-	Query	   *parsed = dc_parse_query(query, &setwise->tenant_type);
+	List	   *code = NIL;
+	Query	   *parsed = dc_parse_query(query, admitted, &code, &setwise->tenant_type);
 	List	   *rewritten = QueryRewrite(parsed);
 	DcAnalysis	analysis = {0};
 	Check		check = {0};
@@ -472,6 +476,7 @@ dc_setwise_analyze(const char *query)
 		elog(ERROR, "unexpected rewrite of a SELECT");
 	setwise->query = linitial(rewritten);
 	setwise->limit = -1;
+	dc_code_check(dc_code_of(code, rewritten), GetUserId(), admitted);
 
 	/* names may have come to mean something else since it was defined */
 	dc_check_query(setwise->query, &analysis);

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "nodes/parsenodes.h"
+#include "widget/standing.h"
 
 /* A widget's query, as it can be computed for many tenants at once. */
 typedef struct DcSetwise
@@ -22,7 +23,8 @@ typedef struct DcSetwise
 	int64		limit;			/* and those that follow; -1: all */
 } DcSetwise;
 
-extern DcSetwise *dc_setwise_analyze(const char *query);
+extern DcSetwise *dc_setwise_analyze(const char *query,
+									 const DcRoles *admitted);
 extern Query *dc_setwise_query(DcSetwise *setwise, Datum *tenants, int ntenants);
 
 #endif							/* DASHCACHE_SETWISE_H */

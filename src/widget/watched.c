@@ -23,6 +23,7 @@
 
 #include "consistency/writer.h"
 #include "widget/catalog.h"
+#include "widget/code.h"
 #include "widget/metacache.h"
 
 #include "access/attmap.h"
@@ -406,8 +407,7 @@ free_watched(DcWatched *watched)
 {
 	for (int i = 0; i < watched->nkeys; i++)
 	{
-		if (watched->keys[i].plan != NULL)
-			SPI_freeplan(watched->keys[i].plan);
+		dc_code_forget_plan(&watched->keys[i].plan);
 	}
 	MemoryContextDelete(watched->context);
 }
@@ -515,15 +515,20 @@ static void
 prepare_key(DcTenantKey *key, Relation source)
 {
 	Oid			type = RelationGetForm(source)->reltype;
+	DcRoles		nobody = {0};
+	uint64		roles = dc_standing_generation();
 	char	   *sql;
+	SPIPlanPtr	plan;
 
 	sql = psprintf("SELECT (%s) FROM (SELECT ($1).*) AS %s",
 				   key->sql,
 				   quote_identifier(RelationGetRelationName(source)));
-	key->plan = SPI_prepare(sql, 1, &type);
-	if (key->plan == NULL || SPI_keepplan(key->plan) != 0)
+	dc_code_check(dc_code_of_text(NIL, sql), key->role, &nobody);
+	plan = SPI_prepare(sql, 1, &type);
+	if (plan == NULL)
 		elog(ERROR, "could not prepare a tenant expression: %s",
 			 SPI_result_code_string(SPI_result));
+	dc_code_keep_plan(&key->plan, plan, roles);
 }
 
 static void
@@ -548,6 +553,7 @@ dc_watched_evaluate_sql(DcTenantKey *key, Relation source,
 	Oid			save_user;
 	int			save_context;
 	int			save_nestlevel;
+	DcRoles		nobody = {0};
 	Datum		argument;
 	bool		isnull = true;
 
@@ -567,10 +573,11 @@ dc_watched_evaluate_sql(DcTenantKey *key, Relation source,
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 
-	if (key->plan == NULL)
+	if (!dc_code_plan_is_current(&key->plan))
 		prepare_key(key, source);
+	dc_code_check_plan(&key->plan, key->role, &nobody);
 	argument = heap_copy_tuple_as_datum(row, RelationGetDescr(source));
-	if (SPI_execute_plan(key->plan, &argument, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_plan(key->plan.plan, &argument, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not evaluate a tenant expression");
 	if (SPI_processed > 0)
 	{

@@ -15,6 +15,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/rel.h"
+#include "widget/code.h"
 #include "widget/path.h"
 #include "widget/settings.h"
 
@@ -48,7 +49,7 @@ typedef struct DcTenantKey
 	const char *sql;
 	Oid			role;
 	DcSettings	settings;
-	SPIPlanPtr	plan;
+	DcKeptPlan	plan;
 } DcTenantKey;
 
 /* A column that is read, and the watches that read it. */

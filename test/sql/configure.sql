@@ -1,5 +1,7 @@
 -- dashcache_configure: each setting, and what it refuses
 CREATE EXTENSION dashcache;
+-- the functions that change things are not PUBLIC's
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC;
 CREATE ROLE dashcache_owner;
 CREATE ROLE dashcache_member IN ROLE dashcache_owner;
 CREATE ROLE dashcache_reader;

@@ -1,5 +1,7 @@
 -- The guard: a setting that must hold the tenant asked for
 CREATE EXTENSION dashcache;
+-- the functions that change things are not PUBLIC's
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC;
 CREATE ROLE dashcache_owner;
 CREATE ROLE dashcache_reader;
 CREATE SCHEMA app AUTHORIZATION dashcache_owner;

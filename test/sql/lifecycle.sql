@@ -87,6 +87,7 @@ INSERT INTO u VALUES (1);
 SELECT data FROM dashcache_fetch(1, 'u');
 -- a role that owns a dashboard is dropped
 CREATE ROLE dashcache_gone;
+GRANT EXECUTE ON FUNCTION dashcache_define TO dashcache_gone;
 GRANT CREATE ON SCHEMA public TO dashcache_gone;
 SET ROLE dashcache_gone;
 SELECT dashcache_define('w', 'SELECT 1 AS one WHERE $1 = 1', 'gone');

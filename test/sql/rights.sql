@@ -1,5 +1,8 @@
 -- Owners, grants, and what a widget may read
 CREATE EXTENSION dashcache;
+-- the functions that change things are not PUBLIC's
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC;
+REVOKE EXECUTE ON FUNCTION dashcache_reset_stats(), dashcache_check() FROM PUBLIC;
 CREATE ROLE dashcache_owner;
 CREATE ROLE dashcache_member IN ROLE dashcache_owner;
 CREATE ROLE dashcache_reader;

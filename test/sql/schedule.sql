@@ -1,5 +1,8 @@
 -- Schedules: when jobs run, what is accepted, who may change them
 CREATE EXTENSION dashcache;
+-- the functions that change things are not PUBLIC's
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC;
+REVOKE EXECUTE ON FUNCTION dashcache_reset_stats(), dashcache_check() FROM PUBLIC;
 CREATE ROLE dashcache_owner;
 CREATE ROLE dashcache_member IN ROLE dashcache_owner;
 CREATE ROLE dashcache_stranger;

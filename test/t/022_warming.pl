@@ -320,7 +320,7 @@ $node->wait_for("SELECT finished_at IS NOT NULL FROM dashcache_runs WHERE run = 
 is($node->sql("SELECT planned, warmed, failed, last_error FROM dashcache_runs WHERE run = $run"), '1|1|0|', 'what may pass is tried again');
 
 # Who may.
-$node->sql(q{CREATE ROLE stranger LOGIN; SELECT dashcache_grant('default', 'stranger')});
+$node->sql(q{GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC; CREATE ROLE stranger LOGIN; SELECT dashcache_grant('default', 'stranger')});
 my $stranger = $node->session(user => 'stranger');
 like($stranger->error(q{SELECT dashcache_warm('default')}), qr/must be owner|permission denied/, 'only the owner may warm a dashboard');
 like($stranger->error('SELECT dashcache_warm()'), qr/must be owner of a dashboard/, 'and who owns none has nothing to warm');

@@ -151,7 +151,7 @@ runs_again('renamed', 'its jobs go on');
 wait_for_slow('renamed');
 
 # Who may not drop it ends no worker.
-$node->sql('CREATE ROLE stranger LOGIN');
+$node->sql('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC; CREATE ROLE stranger LOGIN');
 my $slow = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'dashcache worker' AND wait_event = 'PgSleep'};
 my $pid = $node->sql($slow);
 my $stranger = $node->session(user => 'stranger');

@@ -12,6 +12,7 @@ my $conf = "shared_preload_libraries = 'dashcache, pg_cron'\ncron.use_background
 my $node = new_node('main', conf => "${conf}cron.database_name = 'postgres'");
 
 $node->sql(q{
+	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC;
 	CREATE ROLE owner LOGIN;
 	CREATE ROLE member LOGIN IN ROLE owner;
 	CREATE ROLE poor LOGIN;

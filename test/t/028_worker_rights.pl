@@ -10,6 +10,7 @@ use Test::More;
 my $node = new_node('main', conf => 'dashcache.workers = 2');
 
 $node->sql(q{
+	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC;
 	CREATE ROLE mallory LOGIN;
 	CREATE SCHEMA m AUTHORIZATION mallory;
 	CREATE TABLE t (k int);
