@@ -18,6 +18,9 @@
 
 #include "api/define.h"
 #include "compat.h"
+#include "demand.h"
+#include "warm/cron.h"
+#include "warm/utility.h"
 #include "widget/catalog.h"
 #include "widget/redo.h"
 #include "widget/triggers.h"
@@ -32,6 +35,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
@@ -118,7 +122,7 @@ widgets_by_name(char kind, const char *name)
 static List *
 broken_widgets(void)
 {
-	return select_widgets("SELECT id FROM dashcache.widget WHERE problem IS NOT NULL",
+	return select_widgets("SELECT w.id FROM dashcache.widget w JOIN dashcache.verified v ON v.widget = w.id WHERE w.problem IS NOT NULL",
 						  0, NULL, NULL);
 }
 
@@ -256,7 +260,7 @@ look_again(Concern *concern)
 	ListCell   *lc;
 
 	if (concern->all)
-		concern->certain = select_widgets("SELECT id FROM dashcache.widget", 0, NULL, NULL);
+		concern->certain = select_widgets("SELECT widget FROM dashcache.verified", 0, NULL, NULL);
 	if (concern->certain == NIL && concern->possible == NIL)
 		return;
 
@@ -291,13 +295,23 @@ redo_concerned(Concern *concern)
 		PopActiveSnapshot();
 }
 
-/* Is there anything to look at? */
+/*
+ * Is there anything to look at?  What was not looked at yet is left alone: this
+ * may be a command of the restore that brings it (warm/restored.c).  In the middle
+ * of our own script the tables may be of no version at all.
+ */
 static bool
 have_widgets(void)
 {
+	dc_demand_put_off_repair();
+	if (creating_extension &&
+		CurrentExtensionObject == get_extension_oid("dashcache", true))
+		return false;
 	return OidIsValid(dc_catalog_relid(DC_TABLE_WIDGET)) &&
 		OidIsValid(dc_catalog_relid(DC_TABLE_DEPENDENCY)) &&
-		select_widgets("SELECT id FROM dashcache.widget LIMIT 1", 0, NULL, NULL) != NIL;
+		OidIsValid(dc_catalog_relid(DC_TABLE_VERIFIED)) &&
+		dc_catalog_fits() &&
+		select_widgets("SELECT widget FROM dashcache.verified LIMIT 1", 0, NULL, NULL) != NIL;
 }
 
 /* The rows of a function that tells an event trigger what has happened. */
@@ -355,7 +369,8 @@ read_event(const char *sql, Concern *concern, bool dropped)
 /*
  * ON ddl_command_start.  DETACH PARTITION CONCURRENTLY takes its rows away in
  * a first transaction, and is reported at the end of a second one.  ATTACH
- * PARTITION fails where the partition has triggers of its own.
+ * PARTITION fails where the partition has triggers of its own.  At the end of
+ * DROP EXTENSION there would be nobody to ask which jobs were ours.
  */
 Datum
 dashcache_ddl_begins(PG_FUNCTION_ARGS)
@@ -367,6 +382,8 @@ dashcache_ddl_begins(PG_FUNCTION_ARGS)
 
 	check_called_by_event(fcinfo);
 	event = (EventTriggerData *) fcinfo->context;
+	if (dc_drops_extension(event->parsetree) && dc_catalog_fits())
+		dc_cron_drop_all();
 	if (!IsA(event->parsetree, AlterTableStmt))
 		PG_RETURN_NULL();
 
@@ -442,6 +459,18 @@ concern_grant(Concern *concern, GrantStmt *statement)
 }
 
 /*
+ * After ALTER EXTENSION UPDATE all is to be read again, and the widgets have to
+ * be looked at by the library of the new version.  That is left to a worker, so
+ * that the command need not wait for all who write to a source.
+ */
+static bool
+is_update(Node *statement)
+{
+	return IsA(statement, AlterExtensionStmt) &&
+		strcmp(((AlterExtensionStmt *) statement)->extname, "dashcache") == 0;
+}
+
+/*
  * ON ddl_command_end.
  */
 Datum
@@ -450,7 +479,12 @@ dashcache_ddl_ended(PG_FUNCTION_ARGS)
 	Concern		concern = {0};
 
 	check_called_by_event(fcinfo);
-	if (have_widgets())
+	if (is_update(((EventTriggerData *) fcinfo->context)->parsetree))
+	{
+		dc_catalog_changed();
+		dc_demand_repair_at_commit();
+	}
+	else if (have_widgets())
 	{
 		read_event("SELECT command_tag, classid, objid FROM pg_catalog.pg_event_trigger_ddl_commands()",
 				   &concern, false);
