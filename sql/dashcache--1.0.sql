@@ -1053,7 +1053,8 @@ CREATE FUNCTION dashcache.objects_dropped() RETURNS event_trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'dashcache_objects_dropped';
 COMMENT ON FUNCTION dashcache.objects_dropped() IS 'event trigger: looks again at the widgets that depend on what was dropped';
 
-CREATE EVENT TRIGGER dashcache_ddl_begins ON ddl_command_start WHEN TAG IN ('ALTER TABLE', 'DROP EXTENSION', 'DROP SCHEMA', 'DROP OWNED')
+CREATE EVENT TRIGGER dashcache_ddl_begins ON ddl_command_start WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE',
+	'ALTER SCHEMA', 'DROP EXTENSION', 'DROP SCHEMA', 'DROP OWNED')
 	EXECUTE FUNCTION dashcache.ddl_begins();
 CREATE EVENT TRIGGER dashcache_ddl_ended ON ddl_command_end
 	EXECUTE FUNCTION dashcache.ddl_ended();

@@ -22,6 +22,7 @@
 #include "warm/cron.h"
 #include "warm/utility.h"
 #include "widget/catalog.h"
+#include "widget/names.h"
 #include "widget/redo.h"
 #include "widget/triggers.h"
 
@@ -39,6 +40,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/lsyscache.h"
@@ -366,6 +368,74 @@ read_event(const char *sql, Concern *concern, bool dropped)
 	}
 }
 
+static bool
+is_table(ObjectType type)
+{
+	return type == OBJECT_TABLE || type == OBJECT_VIEW || type == OBJECT_MATVIEW ||
+		type == OBJECT_FOREIGN_TABLE;
+}
+
+/* The widgets that read a table, or one of those below it. */
+static List *
+widgets_on_all(List *relids)
+{
+	List	   *widgets = NIL;
+	ListCell   *lc;
+
+	foreach(lc, relids)
+		widgets = list_concat_unique_int(widgets, widgets_on('r', lfirst_oid(lc)));
+	return widgets;
+}
+
+/*
+ * The widgets whose queries may name what a command gives another name.  Whoever
+ * looks at these queries locks the tables in them, so those to be renamed are
+ * locked as the command will do it: after a lesser lock two such commands would
+ * wait for each other.
+ */
+static List *
+widgets_to_rename(Node *statement)
+{
+	RenameStmt *rename = (RenameStmt *) statement;
+	RangeVar   *table = NULL;
+	List	   *relids;
+	Oid			relid;
+
+	if (IsA(statement, RenameStmt) && rename->renameType == OBJECT_SCHEMA)
+	{
+		Oid			type = TEXTOID;
+		Datum		value = CStringGetTextDatum(rename->subname);
+
+		return !have_widgets() ? NIL :
+			select_widgets("SELECT DISTINCT d.widget FROM dashcache.dependency d"
+						   " JOIN pg_catalog.pg_class c ON c.oid = d.object"
+						   " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+						   " WHERE d.kind = 'r' AND n.nspname = $1", 1, &type, &value);
+	}
+	if (IsA(statement, RenameStmt) &&
+		(is_table(rename->renameType) || rename->renameType == OBJECT_COLUMN))
+		table = rename->relation;
+	else if (IsA(statement, AlterObjectSchemaStmt) &&
+			 is_table(((AlterObjectSchemaStmt *) statement)->objectType))
+		table = ((AlterObjectSchemaStmt *) statement)->relation;
+	if (table == NULL)
+		return NIL;
+
+	relid = RangeVarGetRelid(table, NoLock, true);
+	if (!OidIsValid(relid) || !dc_owns_relation(relid) || !have_widgets())
+		return NIL;
+	relids = IsA(statement, RenameStmt) && rename->renameType == OBJECT_COLUMN ?
+		find_all_inheritors(relid, NoLock, NULL) : list_make1_oid(relid);
+	if (widgets_on_all(relids) == NIL)
+		return NIL;
+	LockRelationOid(relid, AccessExclusiveLock);
+	if (RangeVarGetRelid(table, NoLock, true) != relid)
+		return NIL;
+	if (list_length(relids) > 1)
+		relids = find_all_inheritors(relid, AccessExclusiveLock, NULL);
+	return widgets_on_all(relids);
+}
+
 /*
  * ON ddl_command_start.  DETACH PARTITION CONCURRENTLY takes its rows away in
  * a first transaction, and is reported at the end of a second one.  ATTACH
@@ -384,6 +454,7 @@ dashcache_ddl_begins(PG_FUNCTION_ARGS)
 	event = (EventTriggerData *) fcinfo->context;
 	if (dc_drops_extension(event->parsetree) && dc_catalog_fits())
 		dc_cron_drop_all();
+	dc_names_note(widgets_to_rename(event->parsetree));
 	if (!IsA(event->parsetree, AlterTableStmt))
 		PG_RETURN_NULL();
 
@@ -486,6 +557,7 @@ dashcache_ddl_ended(PG_FUNCTION_ARGS)
 	}
 	else if (have_widgets())
 	{
+		dc_names_follow();
 		read_event("SELECT command_tag, classid, objid FROM pg_catalog.pg_event_trigger_ddl_commands()",
 				   &concern, false);
 		if (IsA(((EventTriggerData *) fcinfo->context)->parsetree, GrantStmt))
