@@ -119,6 +119,23 @@ dc_changes_count_entry(uint64 xid, Oid source,
 	}
 }
 
+/*
+ * Forget the changes of a database that is no more.  A record that is being
+ * written meanwhile is another database's, or of no consequence.
+ */
+void
+dc_changes_forget(Oid database)
+{
+	for (uint32 i = 0; i < journal->nslots; i++)
+	{
+		SharedChange *slot = &journal->slots[i];
+		uint64		sequence = pg_atomic_read_u64(&slot->sequence);
+
+		if (sequence != 0 && slot->change.database == database)
+			(void) pg_atomic_compare_exchange_u64(&slot->sequence, &sequence, 0);
+	}
+}
+
 /* How many records the journal can hold. */
 uint32
 dc_changes_capacity(void)

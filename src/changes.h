@@ -41,6 +41,7 @@ extern void dc_changes_attach(void *place);
 extern void dc_changes_add(const DcChange *change);
 extern void dc_changes_count_entry(uint64 xid, Oid source,
 								   bool every_tenant, uint32 tenant_hash);
+extern void dc_changes_forget(Oid database);
 extern uint32 dc_changes_capacity(void);
 extern bool dc_changes_read(uint32 slot, DcChange *change, uint64 *entries_hit);
 

@@ -29,6 +29,7 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
+#include "utils/timestamp.h"
 
 #define SLOTS 256
 
@@ -39,6 +40,7 @@ typedef struct DcSharedDemand
 	pg_atomic_uint32 wants;
 	TimestampTz due;			/* when jobs are */
 	TimestampTz look_at;		/* when changes are to be looked at again */
+	TimestampTz repair_at;		/* when widgets of a dump are */
 } DcSharedDemand;
 
 typedef struct DcSharedDemands
@@ -56,6 +58,9 @@ static DcSharedDemand *own = NULL;
 
 /* Has this transaction changed jobs or settings? */
 static bool plan_at_commit = false;
+
+/* Has it brought definitions from elsewhere? */
+static bool repair_at_commit = false;
 
 /* How many bytes of shared memory this takes. */
 Size
@@ -79,6 +84,7 @@ dc_demand_shmem_init(void *place)
 		slot->database = InvalidOid;
 		slot->due = DT_NOEND;
 		slot->look_at = DT_NOEND;
+		slot->repair_at = DT_NOEND;
 		pg_atomic_init_u32(&slot->what, 0);
 		pg_atomic_init_u32(&slot->wants, 0);
 	}
@@ -118,6 +124,7 @@ slot_of(Oid database, bool take)
 	{
 		found->due = DT_NOEND;
 		found->look_at = DT_NOEND;
+		found->repair_at = DT_NOEND;
 		pg_atomic_write_u32(&found->what, 0);
 		pg_atomic_write_u32(&found->wants, 0);
 		found->database = database;
@@ -187,17 +194,61 @@ dc_demand_at_commit(void)
 	plan_at_commit = true;
 }
 
+/* This transaction brings definitions from elsewhere: the same, in a while. */
+void
+dc_demand_repair_at_commit(void)
+{
+	repair_at_commit = true;
+}
+
 /* The end of a transaction; nothing may be thrown. */
 void
 dc_demand_at_xact(XactEvent event)
 {
-	if (!plan_at_commit)
+	if ((!plan_at_commit && !repair_at_commit) ||
+		(event != XACT_EVENT_COMMIT && event != XACT_EVENT_PREPARE &&
+		 event != XACT_EVENT_ABORT))
 		return;
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+	if (plan_at_commit && event != XACT_EVENT_ABORT)
 		(void) dc_demand(MyDatabaseId, DC_DEMAND_PLAN);
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE ||
-		event == XACT_EVENT_ABORT)
-		plan_at_commit = false;
+	if (repair_at_commit && event != XACT_EVENT_ABORT)
+		dc_demand_repair(GetCurrentTimestamp() + DC_REPAIR_DELAY_US);
+	plan_at_commit = repair_at_commit = false;
+}
+
+/*
+ * Have widgets that come from elsewhere looked at, at that time; unless another
+ * time is set already.  Throws nothing.
+ */
+void
+dc_demand_repair(TimestampTz at)
+{
+	DcSharedDemand *slot = dc_preloaded ? slot_of(MyDatabaseId, true) : NULL;
+	bool		set;
+
+	if (slot == NULL)
+		return;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	set = slot->repair_at == DT_NOEND;
+	if (set)
+		slot->repair_at = at;
+	LWLockRelease(&shared->lock);
+	if (set)
+		dc_demand_wake_launcher();
+}
+
+/* Something has been done that looks like a restore: it is not at its end. */
+void
+dc_demand_put_off_repair(void)
+{
+	DcSharedDemand *slot = dc_preloaded ? slot_of(MyDatabaseId, false) : NULL;
+
+	if (slot == NULL || slot->repair_at == DT_NOEND)
+		return;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	if (slot->repair_at != DT_NOEND)
+		slot->repair_at = GetCurrentTimestamp() + DC_REPAIR_DELAY_US;
+	LWLockRelease(&shared->lock);
 }
 
 /* Take the own database's work of these kinds: no other worker will. */
@@ -270,7 +321,7 @@ dc_demand_set_wants(uint32 wants)
 
 /*
  * All databases that have a slot, as of "now"; returns how many.  Times that
- * have come for looking at changes become demand.
+ * have come for looking at something become demand.
  */
 int
 dc_demand_list(DcDemand *list, int capacity, TimestampTz now)
@@ -289,10 +340,15 @@ dc_demand_list(DcDemand *list, int capacity, TimestampTz now)
 			slot->look_at = DT_NOEND;
 			pg_atomic_fetch_or_u32(&slot->what, DC_DEMAND_CHANGES);
 		}
+		if (slot->repair_at <= now)
+		{
+			slot->repair_at = DT_NOEND;
+			pg_atomic_fetch_or_u32(&slot->what, DC_DEMAND_REPAIR);
+		}
 		list[n].database = slot->database;
 		list[n].what = pg_atomic_read_u32(&slot->what);
 		list[n].due = slot->due;
-		list[n].look_at = slot->look_at;
+		list[n].look_at = Min(slot->look_at, slot->repair_at);
 		n++;
 	}
 	LWLockRelease(&shared->lock);

@@ -22,10 +22,14 @@
 #define DC_DEMAND_RUNS		0x10	/* a run waits for a worker */
 #define DC_DEMAND_USES		0x20	/* what is in use has changed */
 #define DC_DEMAND_ROLES		0x40	/* roles of widgets have changed */
+#define DC_DEMAND_REPAIR	0x80	/* widgets of a dump are to be looked at */
 
 /* What a database's dashboards want to be told; set by a worker. */
 #define DC_WANTS_CHANGES	0x01	/* one is warmed on change */
 #define DC_WANTS_USES		0x02	/* one is warmed on start */
+
+/* Widgets of a dump are left alone until nothing has come for so long. */
+#define DC_REPAIR_DELAY_US	(5 * USECS_PER_SEC)
 
 /* The demand of one database, as the launcher sees it. */
 typedef struct DcDemand
@@ -33,7 +37,7 @@ typedef struct DcDemand
 	Oid			database;
 	uint32		what;
 	TimestampTz due;			/* when jobs are due; DT_NOEND: never */
-	TimestampTz look_at;		/* when there will be changes to look at */
+	TimestampTz look_at;		/* when there will be more to look at */
 } DcDemand;
 
 extern Size dc_demand_shmem_size(void);
@@ -44,6 +48,9 @@ extern bool dc_demand(Oid database, uint32 what);
 extern void dc_demand_changes(void);
 extern void dc_demand_uses(void);
 extern void dc_demand_at_commit(void);
+extern void dc_demand_repair_at_commit(void);
+extern void dc_demand_repair(TimestampTz at);
+extern void dc_demand_put_off_repair(void);
 extern void dc_demand_at_xact(XactEvent event);
 
 extern uint32 dc_demand_take(uint32 mask);

@@ -185,6 +185,21 @@ dc_stats_release(Oid database, uint32 widget)
 	LWLockRelease(&table->lock);
 }
 
+/* Give back the slots of all widgets of a database.  Throws nothing. */
+void
+dc_stats_forget(Oid database)
+{
+	LWLockAcquire(&table->lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < table->nslots; i++)
+	{
+		uint64		owner = pg_atomic_read_u64(&table->slots[i].owner);
+
+		if (owner != 0 && owner != RELEASED && (Oid) (owner >> 32) == database)
+			pg_atomic_write_u64(&table->slots[i].owner, RELEASED);
+	}
+	LWLockRelease(&table->lock);
+}
+
 /* Set the counters of all widgets of a database to zero, gauges excepted. */
 void
 dc_stats_reset(Oid database)

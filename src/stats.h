@@ -65,6 +65,7 @@ extern void dc_stats_attach(void *place);
 
 extern DcSharedStats *dc_stats_get(Oid database, uint32 widget);
 extern void dc_stats_release(Oid database, uint32 widget);
+extern void dc_stats_forget(Oid database);
 extern void dc_stats_reset(Oid database);
 extern TimestampTz dc_stats_since(void);
 

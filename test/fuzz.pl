@@ -1370,6 +1370,7 @@ DECLARE
 	status text;
 	call text;
 	compute text;
+	following text;
 	get text;
 BEGIN
 	FOR w IN SELECT * FROM fuzz_oracle.widget WHERE wanted IS NULL OR name = wanted ORDER BY i LOOP
@@ -1396,11 +1397,16 @@ BEGIN
 					EXCEPTION WHEN OTHERS THEN
 						cached_error := SQLSTATE || ' ' || SQLERRM;
 					END;
-					BEGIN
-						EXECUTE format('SELECT %s', compute) INTO direct USING t, p;
-					EXCEPTION WHEN OTHERS THEN
-						direct_error := SQLSTATE || ' ' || SQLERRM;
-					END;
+					-- queries follow what is renamed: as it was, or as it is
+					FOREACH following IN ARRAY ARRAY[compute, replace(compute, w.query, (SELECT query FROM dashcache.widget WHERE dashboard = 'fuzz' AND name = w.name))] LOOP
+						BEGIN
+							EXECUTE format('SELECT %s', following) INTO direct USING t, p;
+							direct_error := NULL;
+							EXIT;
+						EXCEPTION WHEN OTHERS THEN
+							direct_error := SQLSTATE || ' ' || SQLERRM;
+						END;
+					END LOOP;
 				END;
 				IF w.result = 'row' AND direct_error IS NULL THEN
 					IF jsonb_array_length(direct) > 1 THEN

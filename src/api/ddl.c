@@ -21,7 +21,11 @@
 #include "api/define.h"
 #include "api/roles.h"
 #include "compat.h"
+#include "demand.h"
+#include "warm/cron.h"
+#include "warm/utility.h"
 #include "widget/catalog.h"
+#include "widget/names.h"
 #include "widget/redo.h"
 #include "widget/triggers.h"
 
@@ -35,9 +39,11 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/lsyscache.h"
@@ -121,7 +127,7 @@ widgets_by_name(char kind, const char *name)
 static List *
 broken_widgets(void)
 {
-	return select_widgets("SELECT id FROM dashcache.widget WHERE problem IS NOT NULL",
+	return select_widgets("SELECT w.id FROM dashcache.widget w JOIN dashcache.verified v ON v.widget = w.id WHERE w.problem IS NOT NULL",
 						  0, NULL, NULL);
 }
 
@@ -259,7 +265,7 @@ look_again(Concern *concern)
 	ListCell   *lc;
 
 	if (concern->all)
-		concern->certain = select_widgets("SELECT id FROM dashcache.widget", 0, NULL, NULL);
+		concern->certain = select_widgets("SELECT widget FROM dashcache.verified", 0, NULL, NULL);
 	if (concern->certain == NIL && concern->possible == NIL)
 		return;
 
@@ -294,13 +300,23 @@ redo_concerned(Concern *concern)
 		PopActiveSnapshot();
 }
 
-/* Is there anything to look at? */
+/*
+ * Is there anything to look at?  What was not looked at yet is left alone: this
+ * may be a command of the restore that brings it (warm/restored.c).  In the middle
+ * of our own script the tables may be of no version at all.
+ */
 bool
 dc_ddl_have_widgets(void)
 {
+	dc_demand_put_off_repair();
+	if (creating_extension &&
+		CurrentExtensionObject == get_extension_oid("dashcache", true))
+		return false;
 	return OidIsValid(dc_catalog_relid(DC_TABLE_WIDGET)) &&
 		OidIsValid(dc_catalog_relid(DC_TABLE_DEPENDENCY)) &&
-		select_widgets("SELECT id FROM dashcache.widget LIMIT 1", 0, NULL, NULL) != NIL;
+		OidIsValid(dc_catalog_relid(DC_TABLE_VERIFIED)) &&
+		dc_catalog_fits() &&
+		select_widgets("SELECT widget FROM dashcache.verified LIMIT 1", 0, NULL, NULL) != NIL;
 }
 
 /* Look again at the widgets that a query on our tables returns. */
@@ -364,10 +380,79 @@ read_event(const char *sql, Concern *concern, bool dropped)
 	}
 }
 
+static bool
+is_table(ObjectType type)
+{
+	return type == OBJECT_TABLE || type == OBJECT_VIEW || type == OBJECT_MATVIEW ||
+		type == OBJECT_FOREIGN_TABLE;
+}
+
+/* The widgets that read a table, or one of those below it. */
+static List *
+widgets_on_all(List *relids)
+{
+	List	   *widgets = NIL;
+	ListCell   *lc;
+
+	foreach(lc, relids)
+		widgets = list_concat_unique_int(widgets, widgets_on('r', lfirst_oid(lc)));
+	return widgets;
+}
+
+/*
+ * The widgets whose queries may name what a command gives another name.  Whoever
+ * looks at these queries locks the tables in them, so those to be renamed are
+ * locked as the command will do it: after a lesser lock two such commands would
+ * wait for each other.
+ */
+static List *
+widgets_to_rename(Node *statement)
+{
+	RenameStmt *rename = (RenameStmt *) statement;
+	RangeVar   *table = NULL;
+	List	   *relids;
+	Oid			relid;
+
+	if (IsA(statement, RenameStmt) && rename->renameType == OBJECT_SCHEMA)
+	{
+		Oid			type = TEXTOID;
+		Datum		value = CStringGetTextDatum(rename->subname);
+
+		return !dc_ddl_have_widgets() ? NIL :
+			select_widgets("SELECT DISTINCT d.widget FROM dashcache.dependency d"
+						   " JOIN pg_catalog.pg_class c ON c.oid = d.object"
+						   " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+						   " WHERE d.kind = 'r' AND n.nspname = $1", 1, &type, &value);
+	}
+	if (IsA(statement, RenameStmt) &&
+		(is_table(rename->renameType) || rename->renameType == OBJECT_COLUMN))
+		table = rename->relation;
+	else if (IsA(statement, AlterObjectSchemaStmt) &&
+			 is_table(((AlterObjectSchemaStmt *) statement)->objectType))
+		table = ((AlterObjectSchemaStmt *) statement)->relation;
+	if (table == NULL)
+		return NIL;
+
+	relid = RangeVarGetRelid(table, NoLock, true);
+	if (!OidIsValid(relid) || !dc_owns_relation(relid) || !dc_ddl_have_widgets())
+		return NIL;
+	relids = IsA(statement, RenameStmt) && rename->renameType == OBJECT_COLUMN ?
+		find_all_inheritors(relid, NoLock, NULL) : list_make1_oid(relid);
+	if (widgets_on_all(relids) == NIL)
+		return NIL;
+	LockRelationOid(relid, AccessExclusiveLock);
+	if (RangeVarGetRelid(table, NoLock, true) != relid)
+		return NIL;
+	if (list_length(relids) > 1)
+		relids = find_all_inheritors(relid, AccessExclusiveLock, NULL);
+	return widgets_on_all(relids);
+}
+
 /*
  * ON ddl_command_start.  DETACH PARTITION CONCURRENTLY takes its rows away in
  * a first transaction, and is reported at the end of a second one.  ATTACH
- * PARTITION fails where the partition has triggers of its own.
+ * PARTITION fails where the partition has triggers of its own.  At the end of
+ * DROP EXTENSION there would be nobody to ask which jobs were ours.
  */
 Datum
 dashcache_ddl_begins(PG_FUNCTION_ARGS)
@@ -379,6 +464,9 @@ dashcache_ddl_begins(PG_FUNCTION_ARGS)
 
 	check_called_by_event(fcinfo);
 	event = (EventTriggerData *) fcinfo->context;
+	if (dc_drops_extension(event->parsetree) && dc_catalog_fits())
+		dc_cron_drop_all();
+	dc_names_note(widgets_to_rename(event->parsetree));
 	if (!IsA(event->parsetree, AlterTableStmt))
 		PG_RETURN_NULL();
 
@@ -455,6 +543,18 @@ concern_grant(Concern *concern, GrantStmt *statement)
 }
 
 /*
+ * After ALTER EXTENSION UPDATE all is to be read again, and the widgets have to
+ * be looked at by the library of the new version.  That is left to a worker, so
+ * that the command need not wait for all who write to a source.
+ */
+static bool
+is_update(Node *statement)
+{
+	return IsA(statement, AlterExtensionStmt) &&
+		strcmp(((AlterExtensionStmt *) statement)->extname, "dashcache") == 0;
+}
+
+/*
  * ON ddl_command_end.
  */
 Datum
@@ -465,8 +565,14 @@ dashcache_ddl_ended(PG_FUNCTION_ARGS)
 
 	check_called_by_event(fcinfo);
 	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
-	if (dc_ddl_have_widgets())
+	if (is_update(statement))
 	{
+		dc_catalog_changed();
+		dc_demand_repair_at_commit();
+	}
+	else if (dc_ddl_have_widgets())
+	{
+		dc_names_follow();
 		read_event("SELECT command_tag, classid, objid FROM pg_catalog.pg_event_trigger_ddl_commands()",
 				   &concern, false);
 		if (IsA(statement, GrantStmt))

@@ -23,10 +23,12 @@
 #include "api/arguments.h"
 #include "api/warm.h"
 #include "consistency/stamp.h"
+#include "demand.h"
 #include "preload.h"
 #include "read/answer_stamps.h"
 #include "stats.h"
 #include "store/store.h"
+#include "warm/cron.h"
 #include "widget/acl.h"
 #include "widget/analyze.h"
 #include "widget/catalog.h"
@@ -328,6 +330,19 @@ dashcache_define(PG_FUNCTION_ARGS)
 			Oid			owner_types[2] = {TEXTOID, OIDOID};
 			Datum		owner_values[2] = {values[0], values[2]};
 
+			/*
+			 * a restore has failed to bring the dashboard, and brought the
+			 * rest
+			 */
+			if (dc_catalog_execute("SELECT FROM dashcache.widget WHERE dashboard = $1"
+								   " UNION ALL SELECT FROM dashcache.grantee WHERE dashboard = $1"
+								   " UNION ALL SELECT FROM dashcache.job WHERE dashboard = $1",
+								   1, owner_types, owner_values, NULL) > 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("dashboard \"%s\" was restored in part", dashboard_name),
+						 errdetail("Table dashcache.dashboard has no row for it, other tables have."),
+						 errhint("Restore that table; the role that owns it has to be there.")));
 			dc_catalog_execute("INSERT INTO dashcache.dashboard (name, owner) VALUES ($1, $2)",
 							   2, owner_types, owner_values, NULL);
 		}
@@ -352,6 +367,7 @@ dashcache_define(PG_FUNCTION_ARGS)
 	dc_catalog_changed();
 
 	rows = dc_redo_sources(id, analysis);
+	dc_catalog_set_verified(id, version);
 	foreach(lc, dc_triggers_relations(rows))
 		dc_acl_check_source(lfirst_oid(lc));
 	dc_describe_widget(name, dashboard_name, analysis, rows);
@@ -367,6 +383,9 @@ dashcache_define(PG_FUNCTION_ARGS)
  *-------------------------------------------------------------------------
  */
 
+/* The tables besides that of widgets whose rows belong to a dashboard. */
+static const char *const parts[] = {"grantee", "job", "use", "visit"};
+
 /* Drop a widget, or, if that is NULL, the dashboard.  Definitions are locked. */
 void
 dc_define_drop(const char *dashboard_name, const char *name)
@@ -377,6 +396,7 @@ dc_define_drop(const char *dashboard_name, const char *name)
 	DcCatalogWork work;
 	Oid			types[2] = {TEXTOID, TEXTOID};
 	Datum		values[2];
+	const char *nulls = name == NULL ? " n" : "  ";
 
 	for (int i = 0; i < dashboard->nwidgets; i++)
 	{
@@ -395,12 +415,18 @@ dc_define_drop(const char *dashboard_name, const char *name)
 	if (name == NULL)
 		dc_unschedule_dashboard(dashboard_name);
 	dc_catalog_begin(&work);
+	/* waits for who adds something to it */
 	if (name == NULL)
 		dc_catalog_execute("DELETE FROM dashcache.dashboard WHERE name = $1",
 						   1, types, values, NULL);
-	else
-		dc_catalog_execute("DELETE FROM dashcache.widget WHERE dashboard = $1 AND name = $2",
-						   2, types, values, NULL);
+	dc_catalog_execute("DELETE FROM dashcache.override o USING dashcache.widget w"
+					   " WHERE w.dashboard = $1 AND (w.name = $2 OR $2 IS NULL) AND o.widget = w.id",
+					   2, types, values, nulls);
+	dc_catalog_execute("DELETE FROM dashcache.widget WHERE dashboard = $1 AND (name = $2 OR $2 IS NULL)",
+					   2, types, values, nulls);
+	for (int i = 0; name == NULL && i < lengthof(parts); i++)
+		dc_catalog_execute(psprintf("DELETE FROM dashcache.%s WHERE dashboard = $1", parts[i]),
+						   1, types, values, NULL);
 	dc_catalog_end(&work);
 	dc_catalog_changed();
 	dc_triggers_remove_unused(sources);
@@ -439,9 +465,9 @@ redo_widget(DcDashboard *dashboard, DcWidget *widget)
 	uint64		version = own_version();
 
 	dc_redo_write_roles(widget->id, &roles, &standing);
-	dc_redo_version(widget->id, version, NULL);
 	dc_describe_widget(widget->name, dashboard->name, analysis,
 					   dc_redo_sources(widget->id, analysis));
+	dc_redo_version(widget->id, version, NULL);
 	dc_triggers_remove_unused(old_sources);
 	dc_define_outdated(widget->id, version, false);
 }
@@ -627,5 +653,9 @@ dashcache_repair(PG_FUNCTION_ARGS)
 				dc_define_outdated(widget, version, false);
 		}
 	}
+	dc_role_use_tell();
+	if (PG_ARGISNULL(0))
+		dc_cron_make_lost(GetUserId());
+	dc_demand_at_commit();
 	PG_RETURN_VOID();
 }

@@ -41,6 +41,7 @@
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
@@ -107,6 +108,12 @@ read_type(HeapTuple tuple, TupleDesc desc, void *arg)
 
 	type->version = DatumGetUInt64(heap_getattr(tuple, DC_WIDGET_VERSION,
 												desc, &isnull));
+	if (!dc_catalog_is_verified(type->widget, type->version) ||
+		!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(oid)))
+	{
+		type->version = 0;
+		return;
+	}
 	get_typlenbyval(oid, &type->type.len, &type->type.byval);
 	getTypeOutputInfo(oid, &output, &varlena);
 	fmgr_info(output, &type->type.output);

@@ -4,8 +4,7 @@
  *		dashcache_schedule() and its kin: jobs.
  *
  * A job with a cron expression is a row of dashcache.job and a job of pg_cron
- * that calls dashcache_run_job().  pg_cron is called as the role that scheduled
- * the job, so what that role may do there is for pg_cron to say.
+ * (warm/cron.c).
  *
  * Locking: rows of dashcache.job.
  *
@@ -16,6 +15,7 @@
 #include "api/arguments.h"
 #include "api/warm.h"
 #include "demand.h"
+#include "warm/cron.h"
 #include "warm/jobs.h"
 #include "warm/run.h"
 #include "warm/schedule.h"
@@ -25,7 +25,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -57,113 +56,13 @@ typedef struct Job
 	bool		active;
 	TimestampTz anchor;
 	char		kind;
-	int64		cron_job;		/* 0: none */
 	Oid			role;
 } Job;
-
-/*-------------------------------------------------------------------------
- * pg_cron
- *-------------------------------------------------------------------------
- */
-
-/* Throw unless pg_cron is there. */
-static void
-check_cron(const char *schedule)
-{
-	const char *database;
-
-	if (OidIsValid(get_extension_oid("pg_cron", true)))
-		return;
-	database = GetConfigOption("cron.database_name", true, false);
-	if (database == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cron expressions need pg_cron, which is not loaded: \"%s\"", schedule),
-				 errhint("Install the package postgresql-%d-cron, add pg_cron to shared_preload_libraries,"
-						 " set cron.database_name = '%s', restart the server, and CREATE EXTENSION pg_cron."
-						 " Or give an interval, such as '5 minutes'.",
-						 PG_MAJORVERSION_NUM, get_database_name(MyDatabaseId))));
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("cron expressions need pg_cron, which is not in this database: \"%s\"", schedule),
-			 errdetail("The setting cron.database_name is \"%s\".", database),
-			 errhint("If that is this database, CREATE EXTENSION pg_cron. Or give an interval, such as '5 minutes'.")));
-}
-
-/* Call a function of pg_cron, as a role; returns its result. */
-static int64
-call_cron(Oid role, const char *sql, int nargs, Oid *types, Datum *values)
-{
-	Oid			save_user;
-	int			save_context;
-	int			save_nestlevel;
-	int64		result;
-	bool		isnull;
-
-	GetUserIdAndSecContext(&save_user, &save_context);
-	SetUserIdAndSecContext(role, save_context | SECURITY_LOCAL_USERID_CHANGE);
-	save_nestlevel = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(sql, nargs, types, values, NULL, false, 1) != SPI_OK_SELECT ||
-		SPI_processed != 1)
-		elog(ERROR, "pg_cron did not answer");
-	result = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	AtEOXact_GUC(false, save_nestlevel);
-	SetUserIdAndSecContext(save_user, save_context);
-	return result;
-}
-
-/*
- * Make a job of pg_cron that runs ours; returns its number there.  "schema" is
- * that of our functions.
- */
-static int64
-make_cron_job(const char *schema, const Job *job, const char *schedule)
-{
-	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[3];
-
-	check_cron(schedule);
-	values[0] = CStringGetTextDatum(psprintf("dashcache job " INT64_FORMAT, job->id));
-	values[1] = CStringGetTextDatum(schedule);
-	values[2] = CStringGetTextDatum(psprintf("SELECT %s.dashcache_run_job(" INT64_FORMAT ")",
-											 quote_identifier(schema), job->id));
-	return call_cron(job->role, "SELECT cron.schedule($1, $2, $3)", 3, types, values);
-}
-
-/*
- * Remove a job of pg_cron, if it is still there.  It belongs to "role", who
- * scheduled ours; others do not even see it, but superusers.
- */
-static void
-drop_cron_job(int64 cron_job, Oid role)
-{
-	Oid			type = INT8OID;
-	Datum		value = Int64GetDatum(cron_job);
-
-	if (cron_job == 0 || !OidIsValid(get_extension_oid("pg_cron", true)))
-		return;
-	if (superuser() || !SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
-		role = GetUserId();
-	(void) call_cron(role, "SELECT pg_catalog.count(cron.unschedule(jobid)) FROM cron.job WHERE jobid OPERATOR(pg_catalog.=) $1",
-					 1, &type, &value);
-}
 
 /*-------------------------------------------------------------------------
  * Jobs
  *-------------------------------------------------------------------------
  */
-
-static const char *
-own_schema(FunctionCallInfo fcinfo)
-{
-	return get_namespace_name(get_func_namespace(fcinfo->flinfo->fn_oid));
-}
 
 static int64
 job_argument(FunctionCallInfo fcinfo)
@@ -190,7 +89,7 @@ read_job(int64 id, Job *job)
 
 	memset(job, 0, sizeof(*job));
 	dc_catalog_begin(&work);
-	found = dc_catalog_execute("SELECT dashboard, tenant, kind, cron_job, role, schedule, active, anchor FROM dashcache.job"
+	found = dc_catalog_execute("SELECT dashboard, tenant, kind, role, schedule, active, anchor FROM dashcache.job"
 							   " WHERE id = $1 FOR UPDATE", 1, &type, &value, NULL) == 1;
 	if (found)
 	{
@@ -203,13 +102,10 @@ read_job(int64 id, Job *job)
 		job->dashboard = SPI_getvalue(tuple, desc, 1);
 		job->tenant = SPI_getvalue(tuple, desc, 2);
 		job->kind = DatumGetChar(SPI_getbinval(tuple, desc, 3, &isnull));
-		job->cron_job = DatumGetInt64(SPI_getbinval(tuple, desc, 4, &isnull));
-		if (isnull)
-			job->cron_job = 0;
-		job->role = DatumGetObjectId(SPI_getbinval(tuple, desc, 5, &isnull));
-		job->schedule = SPI_getvalue(tuple, desc, 6);
-		job->active = DatumGetBool(SPI_getbinval(tuple, desc, 7, &isnull));
-		job->anchor = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 8, &isnull));
+		job->role = DatumGetObjectId(SPI_getbinval(tuple, desc, 4, &isnull));
+		job->schedule = SPI_getvalue(tuple, desc, 5);
+		job->active = DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull));
+		job->anchor = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 7, &isnull));
 		MemoryContextSwitchTo(old);
 	}
 	dc_catalog_end(&work);
@@ -218,6 +114,13 @@ read_job(int64 id, Job *job)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be a member of the role that scheduled job " INT64_FORMAT, id)));
 	return found;
+}
+
+/* Has pg_cron a job for it? */
+static bool
+is_with_cron(const Job *job)
+{
+	return job->kind == DC_SCHEDULE_CRON && job->active;
 }
 
 static void
@@ -229,25 +132,21 @@ no_such_job(int64 id)
 			 errhint("The view dashcache_jobs lists the jobs.")));
 }
 
-/*
- * Write down a job's schedule, whether it is active, and when it runs next.
- * "schema" is that of our functions.
- */
+/* Write down a job's schedule, whether it is active, and when it runs next. */
 static void
-set_schedule(const char *schema, const Job *job, TimestampTz now)
+set_schedule(const Job *job, TimestampTz now)
 {
-	Oid			types[8] = {INT8OID, TEXTOID, CHAROID, INTERVALOID, TIMESTAMPTZOID, INT8OID, BOOLOID, TIMESTAMPTZOID};
-	Datum		values[8] = {0};
-	char		nulls[8] = {' ', ' ', ' ', 'n', 'n', 'n', ' ', ' '};
+	Oid			types[7] = {INT8OID, TEXTOID, CHAROID, INTERVALOID, TIMESTAMPTZOID, BOOLOID, TIMESTAMPTZOID};
+	Datum		values[7] = {0};
+	char		nulls[7] = {' ', ' ', ' ', 'n', 'n', ' ', ' '};
 	DcScheduleKind kind = dc_schedule_kind(job->schedule);
-	int64		cron_job;
 	DcCatalogWork work;
 
 	values[0] = Int64GetDatum(job->id);
 	values[1] = CStringGetTextDatum(job->schedule);
 	values[2] = CharGetDatum(kind);
-	values[6] = BoolGetDatum(job->active);
-	values[7] = TimestampTzGetDatum(job->anchor);
+	values[5] = BoolGetDatum(job->active);
+	values[6] = TimestampTzGetDatum(job->anchor);
 	switch (kind)
 	{
 		case DC_SCHEDULE_INTERVAL:
@@ -265,21 +164,16 @@ set_schedule(const char *schema, const Job *job, TimestampTz now)
 			nulls[4] = ' ';
 			break;
 		case DC_SCHEDULE_CRON:
-			cron_job = make_cron_job(schema, job, job->schedule);
+			dc_cron_make(job->id, job->role, job->schedule);
 			/* so pg_cron has looked at it, but does not run it */
 			if (!job->active)
-			{
-				drop_cron_job(cron_job, job->role);
-				break;
-			}
-			values[5] = Int64GetDatum(cron_job);
-			nulls[5] = ' ';
+				dc_cron_drop(job->id, job->role);
 			break;
 	}
 	dc_catalog_begin(&work);
 	dc_catalog_execute("UPDATE dashcache.job SET schedule = $2, kind = $3, every = $4, next_run = $5,"
-					   "  cron_job = $6, active = $7, anchor = $8 WHERE id = $1",
-					   8, types, values, nulls);
+					   "  active = $6, anchor = $7 WHERE id = $1",
+					   7, types, values, nulls);
 	dc_catalog_end(&work);
 }
 
@@ -320,12 +214,16 @@ dashcache_schedule(PG_FUNCTION_ARGS)
 	nulls[2] = job.tenant == NULL ? 'n' : ' ';
 	values[3] = ObjectIdGetDatum(job.role);
 	dc_catalog_begin(&work);
+	if (job.dashboard != NULL && !dc_catalog_share_dashboard(job.dashboard))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("dashboard \"%s\" has been dropped", job.dashboard)));
 	dc_catalog_execute("INSERT INTO dashcache.job (schedule, dashboard, tenant, role, kind)"
 					   " VALUES ($1, $2, $3, $4, 'i') RETURNING id",
 					   4, types, values, nulls);
 	job.id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	dc_catalog_end(&work);
-	set_schedule(own_schema(fcinfo), &job, now);
+	set_schedule(&job, now);
 	dc_demand_at_commit();
 	PG_RETURN_INT64(job.id);
 }
@@ -346,7 +244,8 @@ dashcache_alter_job(PG_FUNCTION_ARGS)
 		no_such_job(id);
 
 	/* a job of pg_cron is made anew: not everybody may change one */
-	drop_cron_job(job.cron_job, job.role);
+	if (is_with_cron(&job))
+		dc_cron_drop(job.id, job.role);
 	if (schedule != NULL)
 	{
 		job.schedule = schedule;
@@ -354,7 +253,7 @@ dashcache_alter_job(PG_FUNCTION_ARGS)
 	}
 	if (!PG_ARGISNULL(2))
 		job.active = PG_GETARG_BOOL(2);
-	set_schedule(own_schema(fcinfo), &job, now);
+	set_schedule(&job, now);
 	dc_demand_at_commit();
 	PG_RETURN_VOID();
 }
@@ -373,7 +272,8 @@ dashcache_unschedule(PG_FUNCTION_ARGS)
 
 	if (!read_job(id, &job))
 		PG_RETURN_BOOL(false);
-	drop_cron_job(job.cron_job, job.role);
+	if (is_with_cron(&job))
+		dc_cron_drop(job.id, job.role);
 	dc_catalog_begin(&work);
 	dc_catalog_execute("DELETE FROM dashcache.job WHERE id = $1", 1, &type, &value, NULL);
 	dc_catalog_end(&work);
@@ -391,7 +291,7 @@ drop_cron_jobs(const char *condition, Oid type, Datum value)
 	uint64		n;
 
 	dc_catalog_begin(&work);
-	n = dc_catalog_execute(psprintf("SELECT cron_job, role FROM dashcache.job WHERE cron_job IS NOT NULL AND %s",
+	n = dc_catalog_execute(psprintf("SELECT id, role FROM dashcache.job WHERE kind = 'c' AND active AND %s",
 									condition),
 						   1, &type, &value, NULL);
 	jobs = MemoryContextAllocZero(caller, sizeof(Job) * Max(n, 1));
@@ -399,12 +299,12 @@ drop_cron_jobs(const char *condition, Oid type, Datum value)
 	{
 		bool		isnull;
 
-		jobs[i].cron_job = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		jobs[i].id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 		jobs[i].role = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
 	}
 	dc_catalog_end(&work);
 	for (uint64 i = 0; i < n; i++)
-		drop_cron_job(jobs[i].cron_job, jobs[i].role);
+		dc_cron_drop(jobs[i].id, jobs[i].role);
 }
 
 /* The jobs of a dashboard go with it; those of pg_cron have to be told. */
@@ -463,9 +363,7 @@ dashcache_lost_cron_jobs(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	dc_catalog_begin(&work);
-	n = dc_catalog_execute(cron ?
-						   "SELECT j.id FROM dashcache.job j WHERE j.kind = 'c' AND j.active"
-						   " AND NOT EXISTS (SELECT FROM cron.job c WHERE c.jobid = j.cron_job)" :
+	n = dc_catalog_execute(cron ? DC_CRON_LOST_JOBS :
 						   "SELECT j.id FROM dashcache.job j WHERE j.kind = 'c' AND j.active",
 						   0, NULL, NULL, NULL);
 	for (uint64 i = 0; i < n; i++)

@@ -28,7 +28,6 @@
 #include "demand.h"
 #include "guc.h"
 #include "persist/restore.h"
-#include "store/refresh_queue.h"
 #include "warm/pool.h"
 #include "warm/run.h"
 #include "warm/sweep.h"
@@ -95,12 +94,17 @@ static TimestampTz no_slot_until = DT_NOBEGIN;
  */
 static uint32 visit = DC_DEMAND_PLAN;
 
-/* Have the postmaster start the launcher; while the library is preloaded. */
+/*
+ * Have the postmaster start the launcher; while the library is preloaded.  Not
+ * where pg_upgrade is at work, which wants the server for itself.
+ */
 void
 dc_launcher_register(void)
 {
 	BackgroundWorker worker = {0};
 
+	if (IsBinaryUpgrade)
+		return;
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = 5;
@@ -218,8 +222,7 @@ list_databases(void)
 		{
 			unvisited = list_delete_oid(unvisited, lfirst_oid(lc));
 			dc_demand_forget(lfirst_oid(lc), true);
-			dc_run_forget(lfirst_oid(lc));
-			dc_refresh_queue_forget(lfirst_oid(lc));
+			dc_sweep_database(lfirst_oid(lc));
 			note_end(lfirst_oid(lc), true);
 		}
 	}

@@ -1,14 +1,23 @@
 /*-------------------------------------------------------------------------
  *
  * sweep.c
- *		Entries and counters that nobody can ever ask for again.
+ *		What nobody can ever ask for again.
  *
- * Those of a widget go when it is dropped (api/define.c).  What is left are those
- * of databases that were dropped, and of extensions that were.  It would do no
- * harm but take room; since it outlives restarts it is swept: by the launcher,
- * whenever it lists the databases, and by a database's first worker.
+ * Entries and counters of a widget go when it is dropped (api/define.c), and all
+ * that is kept of a database when that is dropped, or the extension in it
+ * (utility.c): entries, counters, the journal, runs, requests to refresh.  Stamps
+ * are left: they count, and belong to nobody.
  *
- * Locking: partitions, exclusively, one at a time; the counters.
+ * Most of it could do no harm to a database that comes to have the same OID, since
+ * entries are kept by version, but it would be seen there.  Entries could: a copy
+ * of a copy of the old database has the same versions.
+ *
+ * What is missed then (the session has died, a fill has been under way) takes
+ * room, over restarts, too.  So it is swept: by the launcher, whenever it lists the
+ * databases, and by a database's first worker.
+ *
+ * Locking: partitions, exclusively, one at a time; the locks of all else that is
+ * swept, each alone.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,9 +25,12 @@
 
 #include "warm/sweep.h"
 
+#include "changes.h"
 #include "consistency/validity.h"
 #include "stats.h"
+#include "store/refresh_queue.h"
 #include "store/store.h"
+#include "warm/run.h"
 #include "widget/catalog.h"
 
 #include "executor/spi.h"
@@ -30,6 +42,26 @@
  * Databases
  *-------------------------------------------------------------------------
  */
+
+static bool
+is_of_database(const DcSharedEntry *entry, void *arg)
+{
+	return entry->database == *(Oid *) arg;
+}
+
+/*
+ * A database has been dropped, or the extension in it: forget what is kept of it.
+ * Throws nothing.
+ */
+void
+dc_sweep_database(Oid database)
+{
+	dc_run_forget(database);
+	dc_refresh_queue_forget(database);
+	(void) dc_store_remove(is_of_database, &database);
+	dc_stats_forget(database);
+	dc_changes_forget(database);
+}
 
 static void
 note_database(Oid database, uint32 widget, const uint64 *counters, void *arg)
@@ -49,19 +81,6 @@ dc_sweep_databases(void)
 	return databases;
 }
 
-static bool
-is_of_database(const DcSharedEntry *entry, void *arg)
-{
-	return entry->database == *(Oid *) arg;
-}
-
-static void
-release_of_database(Oid database, uint32 widget, const uint64 *counters, void *arg)
-{
-	if (database == *(Oid *) arg)
-		dc_stats_release(database, widget);
-}
-
 /*
  * Remove what belongs to databases that are no more: those that
  * dc_sweep_databases() has found, before the existing ones were listed.
@@ -73,12 +92,8 @@ dc_sweep_gone(List *databases, List *existing)
 
 	foreach(lc, databases)
 	{
-		Oid			database = lfirst_oid(lc);
-
-		if (list_member_oid(existing, database))
-			continue;
-		(void) dc_store_remove(is_of_database, &database);
-		dc_stats_scan(release_of_database, &database);
+		if (!list_member_oid(existing, lfirst_oid(lc)))
+			dc_sweep_database(lfirst_oid(lc));
 	}
 }
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * sweep.h
- *		Entries and counters that nobody can ever ask for again.
+ *		What nobody can ever ask for again.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,6 +12,7 @@
 
 #include "nodes/pg_list.h"
 
+extern void dc_sweep_database(Oid database);
 extern List *dc_sweep_databases(void);
 extern void dc_sweep_gone(List *databases, List *existing);
 extern void dc_sweep_definitions(bool present);

@@ -188,6 +188,11 @@ dc_uses_save(DcDashboard *dashboard)
 	values[3] = makeArrayResult(times, CurrentMemoryContext);
 
 	dc_catalog_begin(&work);
+	if (!dc_catalog_share_dashboard(dashboard->name))
+	{
+		dc_catalog_end(&work);
+		return;
+	}
 	/* once an hour is enough: this is about days */
 	dc_catalog_execute("INSERT INTO dashcache.use AS u (dashboard, tenant, params, last_used_at)"
 					   " SELECT $1, t.tenant, t.params, max(t.at)"
@@ -238,6 +243,11 @@ dc_visits_save(DcDashboard *dashboard, TimestampTz hour)
 	values[3] = TimestampTzGetDatum(hour);
 
 	dc_catalog_begin(&work);
+	if (!dc_catalog_share_dashboard(dashboard->name))
+	{
+		dc_catalog_end(&work);
+		return;
+	}
 	dc_catalog_execute("UPDATE dashcache.visit v SET hours[$3] ="
 					   " (SELECT CASE WHEN n.share < " CppAsString2(SMALLEST_SHARE) " THEN 0 ELSE n.share END"
 					   "  FROM (VALUES (v.hours[$3] * (1 - 1 / least(floor(extract(epoch FROM $4 - v.since) / 604800) + 1, "

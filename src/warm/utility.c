@@ -26,9 +26,10 @@
 #include "consistency/own.h"
 #include "demand.h"
 #include "preload.h"
-#include "store/refresh_queue.h"
+#include "persist/restore.h"
 #include "warm/pool.h"
-#include "warm/run.h"
+#include "warm/sweep.h"
+#include "widget/catalog.h"
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -37,17 +38,18 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "replication/logicalworker.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 
 /* Does this transaction make databases, or drop them? */
 static bool list_at_end = false;
 
 /*
- * Our extension, if this transaction might drop it; and has it, as far as is
- * known when it commits?
+ * Our extension, if this transaction might drop it; and the database of which
+ * nothing is to be kept, as far as is known when it commits.
  */
 static Oid	threatened_extension = InvalidOid;
-static bool forget_at_end = false;
+static Oid	database_to_forget = InvalidOid;
 
 /* The database that a command wants for itself; InvalidOid: none. */
 static Oid
@@ -88,17 +90,35 @@ wanted_database(Node *statement)
 	return name == NULL ? InvalidOid : get_database_oid(name, true);
 }
 
-/* Does a command drop our extension, or might it? */
 static bool
-drops_extension(Node *statement)
+drops_owned(DropOwnedStmt *drop, Oid role)
+{
+	ListCell   *lc;
+
+	foreach(lc, drop->roles)
+	{
+		if (get_rolespec_oid(lfirst(lc), true) == role)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Does a command drop our extension, if it succeeds?  What is said to be
+ * dropped with CASCADE depends on the extension only by its schema: nothing
+ * else is depended on.
+ */
+bool
+dc_drops_extension(Node *statement)
 {
 	DropStmt   *drop = (DropStmt *) statement;
 	ListCell   *lc;
 
-	if (IsA(statement, DropOwnedStmt))
-		return true;
-	if (!IsA(statement, DropStmt))
+	if ((!IsA(statement, DropStmt) && !IsA(statement, DropOwnedStmt)) ||
+		!OidIsValid(get_extension_oid("dashcache", true)))
 		return false;
+	if (IsA(statement, DropOwnedStmt))
+		return drops_owned((DropOwnedStmt *) statement, dc_catalog_owner());
 	foreach(lc, drop->objects)
 	{
 		Oid			schema;
@@ -130,11 +150,11 @@ dc_utility_begins(Node *statement)
 		return false;
 	if (IsA(statement, TransactionStmt))
 		return ((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
-	if (drops_extension(statement))
+	if (dc_drops_extension(statement))
 	{
 		Oid			extension = get_extension_oid("dashcache", true);
 
-		if (OidIsValid(extension) && dc_extension_ownercheck(extension, GetUserId()))
+		if (dc_extension_ownercheck(extension, GetUserId()))
 		{
 			threatened_extension = extension;
 			dc_pool_hold(MyDatabaseId);
@@ -145,8 +165,15 @@ dc_utility_begins(Node *statement)
 	if (OidIsValid(database))
 	{
 		list_at_end = true;
-		if (dc_database_ownercheck(database, GetUserId()))
-			dc_pool_hold(database);
+		if (!dc_database_ownercheck(database, GetUserId()))
+			return false;
+		dc_pool_hold(database);
+		if (IsA(statement, DropdbStmt))
+		{
+			/* what is read later would be there for who has the OID then */
+			dc_restore();
+			database_to_forget = database;
+		}
 	}
 	return false;
 }
@@ -167,19 +194,20 @@ dc_utility_ends(void)
 void
 dc_utility_at_xact(XactEvent event)
 {
-	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
-		forget_at_end = OidIsValid(threatened_extension) &&
-			get_extension_oid("dashcache", true) != threatened_extension;
+	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&
+		OidIsValid(threatened_extension) &&
+		get_extension_oid("dashcache", true) != threatened_extension)
+		database_to_forget = MyDatabaseId;
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
-	if (forget_at_end && event != XACT_EVENT_ABORT)
+	if (OidIsValid(database_to_forget) && event != XACT_EVENT_ABORT)
 	{
-		dc_run_forget(MyDatabaseId);
-		dc_refresh_queue_forget(MyDatabaseId);
+		if (event == XACT_EVENT_COMMIT)
+			dc_demand_forget(database_to_forget, true);
+		dc_sweep_database(database_to_forget);
 	}
-	threatened_extension = InvalidOid;
-	forget_at_end = false;
+	threatened_extension = database_to_forget = InvalidOid;
 	dc_pool_release();
 	if (list_at_end)
 	{

@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "nodes/parsenodes.h"
 
+extern bool dc_drops_extension(Node *statement);
 extern bool dc_utility_begins(Node *statement);
 extern void dc_utility_ends(void);
 extern void dc_utility_at_xact(XactEvent event);

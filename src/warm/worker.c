@@ -21,6 +21,7 @@
 #include "warm/change.h"
 #include "warm/jobs.h"
 #include "warm/pool.h"
+#include "warm/restored.h"
 #include "warm/sweep.h"
 #include "warm/task.h"
 #include "warm/tasks.h"
@@ -108,7 +109,7 @@ make_plan(void *arg)
 	Outlook    *plan = arg;
 
 	plan->present = OidIsValid(get_extension_oid("dashcache", true)) &&
-		OidIsValid(dc_catalog_relid(DC_TABLE_WIDGET));
+		OidIsValid(dc_catalog_relid(DC_TABLE_WIDGET)) && dc_catalog_fits();
 	if (plan->start)
 		dc_sweep_definitions(plan->present);
 	if (!plan->present)
@@ -232,10 +233,12 @@ work(uint32 what)
 	char	   *error;
 	bool		transient;
 
-	if (what & (DC_DEMAND_START | DC_DEMAND_PLAN))
+	if (what & (DC_DEMAND_START | DC_DEMAND_PLAN | DC_DEMAND_REPAIR))
 	{
 		Outlook		plan = {.start = (what & DC_DEMAND_START) != 0};
 
+		if (!dc_restored_look())
+			dc_demand_repair(now + DC_REPAIR_DELAY_US);
 		if (!dc_task_run(make_plan, &plan, &error, &transient))
 		{
 			log_failure("plan", error);

@@ -24,8 +24,10 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_collation_d.h"
@@ -50,7 +52,8 @@ static const char *const table_names[] = {
 	[DC_TABLE_WIDGET] = "widget",
 	[DC_TABLE_SOURCE] = "source",
 	[DC_TABLE_HOP] = "hop",
-	[DC_TABLE_DEPENDENCY] = "dependency"
+	[DC_TABLE_DEPENDENCY] = "dependency",
+	[DC_TABLE_VERIFIED] = "verified"
 };
 
 /* The OID of one of our tables; InvalidOid if the extension is not there. */
@@ -81,6 +84,92 @@ dc_catalog_owner(void)
 	ReleaseSysCache(tuple);
 	return owner;
 }
+
+/*-------------------------------------------------------------------------
+ * Versions of the extension
+ *
+ * The library knows the tables of its own version.  They are of another one
+ * between the installation of a new library and ALTER EXTENSION UPDATE, or
+ * between that and the restart of the server.
+ *-------------------------------------------------------------------------
+ */
+
+/* The version of the SQL objects; NULL if the extension is not there. */
+static char *
+installed_version(void)
+{
+	Relation	relation = table_open(ExtensionRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	char	   *version = NULL;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum("dashcache"));
+	scan = systable_beginscan(relation, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+
+		version = TextDatumGetCString(heap_getattr(tuple, Anum_pg_extension_extversion,
+												   RelationGetDescr(relation), &isnull));
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return version;
+}
+
+/* Is a version such as 1.10 later than another, such as 1.9? */
+static bool
+is_later(const char *a, const char *b)
+{
+	while (*a != '\0' && *b != '\0')
+	{
+		char	   *a_end;
+		char	   *b_end;
+		long		a_number = strtol(a, &a_end, 10);
+		long		b_number = strtol(b, &b_end, 10);
+
+		if (a_number != b_number)
+			return a_number > b_number;
+		a = *a_end == '.' ? a_end + 1 : "";
+		b = *b_end == '.' ? b_end + 1 : "";
+	}
+	return *a != '\0';
+}
+
+/* Are the tables those that this library knows?  True if there are none. */
+bool
+dc_catalog_fits(void)
+{
+	char	   *version = installed_version();
+
+	return version == NULL || strcmp(version, DASHCACHE_VERSION) == 0;
+}
+
+/* Throw unless they are. */
+static void
+check_fits(void)
+{
+	char	   *version = installed_version();
+
+	if (version == NULL || strcmp(version, DASHCACHE_VERSION) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("extension dashcache is of version %s, and its library of version %s",
+					version, DASHCACHE_VERSION),
+			 is_later(version, DASHCACHE_VERSION) ?
+			 errhint("Restart the server, so that it loads the library that is installed; if it was restarted, install that of version %s.",
+					 version) :
+			 errhint("Run ALTER EXTENSION dashcache UPDATE.")));
+}
+
+/*-------------------------------------------------------------------------
+ * Reading
+ *-------------------------------------------------------------------------
+ */
 
 static Oid
 index_on(Relation relation, AttrNumber column)
@@ -123,6 +212,7 @@ dc_catalog_scan(DcTable table, AttrNumber column, Oid type,
 
 	if (!OidIsValid(relid))
 		return;
+	check_fits();
 
 	ScanKeyEntryInitialize(&key, 0, column, BTEqualStrategyNumber, type,
 						   type == TEXTOID ? C_COLLATION_OID : InvalidOid,
@@ -369,6 +459,7 @@ dc_catalog_begin(DcCatalogWork *work)
 {
 	Oid			owner = dc_catalog_owner();
 
+	check_fits();
 	GetUserIdAndSecContext(&work->save_user, &work->save_context);
 	SetUserIdAndSecContext(owner, work->save_context | SECURITY_LOCAL_USERID_CHANGE);
 	work->save_nestlevel = NewGUCNestLevel();
@@ -422,6 +513,122 @@ dc_catalog_lock_widget(uint32 widget)
 {
 	LockDatabaseObject(dc_catalog_relid(DC_TABLE_WIDGET), widget, 0,
 					   AccessExclusiveLock);
+}
+
+/*-------------------------------------------------------------------------
+ * Definitions from elsewhere
+ *
+ * A dump has the definitions and not what was found out about them; pg_upgrade
+ * takes along all rows, and the OIDs in them may mean something else by now.  So
+ * each definition that was looked at has a row in dashcache.verified, which is
+ * not dumped and names the server.  Without it a widget is computed at each call,
+ * and its sources' rows count for nothing.
+ *-------------------------------------------------------------------------
+ */
+
+typedef struct Verified
+{
+	uint64		version;		/* 0: any */
+	bool		found;
+} Verified;
+
+static void
+read_verified(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Verified   *verified = arg;
+	bool		isnull;
+	uint64		version = DatumGetUInt64(heap_getattr(tuple, DC_VERIFIED_VERSION, desc, &isnull));
+	uint64		system = (uint64) DatumGetInt64(heap_getattr(tuple, DC_VERIFIED_SYSTEM, desc, &isnull));
+	Datum		library = heap_getattr(tuple, DC_VERIFIED_LIBRARY, desc, &isnull);
+
+	verified->found = (verified->version == 0 || version == verified->version) &&
+		system == GetSystemIdentifier() &&
+		strcmp(TextDatumGetCString(library), DASHCACHE_VERSION) == 0;
+}
+
+/*
+ * Was this version of a widget (0: any) looked at, by this library, on this
+ * server, in this database or the one that it was copied from?
+ */
+bool
+dc_catalog_is_verified(uint32 widget, uint64 version)
+{
+	Verified	verified = {.version = version};
+
+	dc_catalog_scan(DC_TABLE_VERIFIED, DC_VERIFIED_WIDGET, INT4OID,
+					Int32GetDatum(widget), read_verified, &verified);
+	return verified.found;
+}
+
+/*
+ * Note that this version of a widget was looked at.  The last step: until then
+ * its sources are locked anew, since nobody may have been watching them.
+ */
+void
+dc_catalog_set_verified(uint32 widget, uint64 version)
+{
+	DcCatalogWork work;
+	Oid			types[4] = {INT4OID, XID8OID, INT8OID, TEXTOID};
+	Datum		values[4];
+
+	values[0] = Int32GetDatum(widget);
+	values[1] = UInt64GetDatum(version);
+	values[2] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[3] = CStringGetTextDatum(DASHCACHE_VERSION);
+	dc_catalog_begin(&work);
+	dc_catalog_execute("INSERT INTO dashcache.verified (widget, version, system, library) VALUES ($1, $2, $3, $4)"
+					   " ON CONFLICT (widget) DO UPDATE SET version = $2, system = $3, library = $4",
+					   4, types, values, NULL);
+	dc_catalog_end(&work);
+	dc_catalog_changed();
+}
+
+/* The widgets of which that cannot be said, in the caller's memory context. */
+List *
+dc_catalog_unverified(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			types[2] = {INT8OID, TEXTOID};
+	Datum		values[2];
+	DcCatalogWork work;
+	List	   *widgets = NIL;
+	uint64		n;
+
+	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[1] = CStringGetTextDatum(DASHCACHE_VERSION);
+	dc_catalog_begin(&work);
+	n = dc_catalog_execute("SELECT w.id FROM dashcache.widget w"
+						   " JOIN dashcache.dashboard d ON d.name = w.dashboard WHERE NOT EXISTS ("
+						   "  SELECT FROM dashcache.verified v WHERE v.widget = w.id"
+						   "  AND v.version = w.version AND v.system = $1 AND v.library = $2) ORDER BY w.id",
+						   2, types, values, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(caller);
+		bool		isnull;
+
+		widgets = lappend_int(widgets,
+							  DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i],
+														  SPI_tuptable->tupdesc, 1, &isnull)));
+		MemoryContextSwitchTo(old);
+	}
+	dc_catalog_end(&work);
+	return widgets;
+}
+
+/*
+ * Keep a dashboard from being dropped until the end of the transaction, so that
+ * rows can be added that belong to it: the tables have no foreign keys, on which
+ * a restore would stumble.  False if there is none.  Within dc_catalog_begin().
+ */
+bool
+dc_catalog_share_dashboard(const char *name)
+{
+	Oid			type = TEXTOID;
+	Datum		value = CStringGetTextDatum(name);
+
+	return dc_catalog_execute("SELECT FROM dashcache.dashboard WHERE name = $1 FOR KEY SHARE",
+							  1, &type, &value, NULL) == 1;
 }
 
 /* Make all backends read our tables again after the commit. */

@@ -102,6 +102,14 @@ enum
 	DC_DEPENDENCY_OBJECT
 };
 
+enum
+{
+	DC_VERIFIED_WIDGET = 1,
+	DC_VERIFIED_VERSION,
+	DC_VERIFIED_SYSTEM,
+	DC_VERIFIED_LIBRARY
+};
+
 typedef enum DcTable
 {
 	DC_TABLE_DASHBOARD,
@@ -109,7 +117,8 @@ typedef enum DcTable
 	DC_TABLE_WIDGET,
 	DC_TABLE_SOURCE,
 	DC_TABLE_HOP,
-	DC_TABLE_DEPENDENCY
+	DC_TABLE_DEPENDENCY,
+	DC_TABLE_VERIFIED
 } DcTable;
 
 /* A row of dashcache.source, read. */
@@ -125,6 +134,10 @@ typedef struct DcSourceRow
 
 extern Oid	dc_catalog_relid(DcTable table);
 extern Oid	dc_catalog_owner(void);
+extern bool dc_catalog_fits(void);
+extern bool dc_catalog_is_verified(uint32 widget, uint64 version);
+extern List *dc_catalog_unverified(void);
+extern void dc_catalog_set_verified(uint32 widget, uint64 version);
 
 typedef void (*DcRowReader) (HeapTuple tuple, TupleDesc desc, void *arg);
 extern void dc_catalog_scan(DcTable table, AttrNumber column, Oid type,
@@ -149,6 +162,7 @@ extern uint64 dc_catalog_execute(const char *sql, int nargs, Oid *types,
 								 Datum *values, const char *nulls);
 extern void dc_catalog_end(DcCatalogWork *work);
 extern void dc_catalog_lock_widget(uint32 widget);
+extern bool dc_catalog_share_dashboard(const char *name);
 extern void dc_catalog_changed(void);
 extern List *dc_catalog_dashboards(void);
 

@@ -19,10 +19,12 @@
 
 #include "widget/metacache.h"
 
+#include "attempt.h"
 #include "demand.h"
 #include "preload.h"
 #include "widget/catalog.h"
 #include "widget/code.h"
+#include "widget/redo.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_inherits.h"
@@ -297,6 +299,39 @@ interval_us(const Interval *interval)
 	return (int64) Min(us, 4e18);
 }
 
+typedef struct TypeSearch
+{
+	const DcWidget *widget;
+	Oid			type;
+} TypeSearch;
+
+static void
+analyze_tenant_type(void *arg)
+{
+	TypeSearch *search = arg;
+	DcRoles		roles = dc_roles_copy(&search->widget->roles);
+	DcStanding	standing;
+
+	search->type = dc_redo_analysis(search->widget->owner, &search->widget->settings,
+									search->widget->query, &roles, &standing, false)->tenant_type;
+}
+
+/*
+ * What the tenant's type is, for a widget that was not looked at here: the OID
+ * that comes with it may be another type's.  Where the query fails its own error
+ * is to come to who runs it.
+ */
+static Oid
+find_tenant_type(const DcWidget *widget)
+{
+	TypeSearch	search = {.widget = widget,.type = TEXTOID};
+	ErrorData  *error = dc_attempt(analyze_tenant_type, &search);
+
+	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	return search.type;
+}
+
 static void
 read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 {
@@ -308,6 +343,7 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	bool		null[DC_WIDGET_STANDING + 1];
 	StringInfoData json_name;
 	char	   *result;
+	bool		verified;
 
 	if (dashboard->nwidgets == load->capacity)
 	{
@@ -345,10 +381,14 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	widget->tags = read_text_array(value[DC_WIDGET_TAGS], &widget->ntags);
 
 	widget->settings = dc_settings_from_array(value[DC_WIDGET_SETTINGS]);
+	widget->roles = dc_roles_from_array(value[DC_WIDGET_ROLES]);
+	widget->standing = (uint64) DatumGetInt64(value[DC_WIDGET_STANDING]);
+	verified = dc_catalog_is_verified(widget->id, widget->version);
 	read_tenant_type(&widget->tenant_type,
-					 DatumGetObjectId(value[DC_WIDGET_TENANT_TYPE]),
+					 verified ? DatumGetObjectId(value[DC_WIDGET_TENANT_TYPE]) :
+					 find_tenant_type(widget),
 					 load->context);
-	widget->tenant_type.by_equality = !null[DC_WIDGET_TENANT_EQUAL] &&
+	widget->tenant_type.by_equality = verified && !null[DC_WIDGET_TENANT_EQUAL] &&
 		OidIsValid(widget->tenant_type.input.fn_oid);
 	if (widget->tenant_type.by_equality)
 	{
@@ -361,11 +401,11 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	}
 	widget->uses_params = DatumGetBool(value[DC_WIDGET_USES_PARAMS]);
 	widget->uses_clock = DatumGetBool(value[DC_WIDGET_USES_CLOCK]);
-	widget->broken = !null[DC_WIDGET_PROBLEM] ||
+	widget->broken = !verified || !null[DC_WIDGET_PROBLEM] ||
 		!OidIsValid(widget->tenant_type.input.fn_oid);
 	widget->untracked = DatumGetBool(value[DC_WIDGET_READS_UNSEEN]);
-	widget->roles = dc_roles_from_array(value[DC_WIDGET_ROLES]);
-	widget->standing = (uint64) DatumGetInt64(value[DC_WIDGET_STANDING]);
+	if (!verified)
+		dc_demand_repair(GetCurrentTimestamp());
 	if (dc_preloaded)
 		widget->stats = dc_stats_get(MyDatabaseId, widget->id);
 	MemoryContextSwitchTo(old);

@@ -101,7 +101,7 @@ dc_redo_sources(uint32 widget, DcAnalysis *analysis)
 	return rows;
 }
 
-/* Give a widget a new version, and a problem or none. */
+/* Give a widget a new version, and a problem or none, when all else is done. */
 void
 dc_redo_version(uint32 widget, uint64 version, const char *problem)
 {
@@ -119,7 +119,7 @@ dc_redo_version(uint32 widget, uint64 version, const char *problem)
 	dc_catalog_execute("UPDATE dashcache.widget SET version = $2, problem = $3 WHERE id = $1",
 					   3, types, values, problem == NULL ? "  n" : "   ");
 	dc_catalog_end(&work);
-	dc_catalog_changed();
+	dc_catalog_set_verified(widget, version);
 }
 
 /*
@@ -186,6 +186,7 @@ dc_redo_write_roles(uint32 widget, const DcRoles *roles, const DcStanding *befor
 typedef struct WidgetRow
 {
 	bool		found;
+	bool		verified;
 	char	   *problem;		/* NULL: none */
 	Oid			owner;
 	char	   *query;
@@ -204,6 +205,8 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	bool		isnull;
 
 	row->found = true;
+	row->verified = dc_catalog_is_verified(DatumGetInt32(heap_getattr(tuple, DC_WIDGET_ID, desc, &isnull)),
+										   DatumGetUInt64(heap_getattr(tuple, DC_WIDGET_VERSION, desc, &isnull)));
 	row->owner = DatumGetObjectId(heap_getattr(tuple, DC_WIDGET_OWNER, desc, &isnull));
 	row->query = TextDatumGetCString(heap_getattr(tuple, DC_WIDGET_QUERY, desc, &isnull));
 	row->tenant_type = DatumGetObjectId(heap_getattr(tuple, DC_WIDGET_TENANT_TYPE, desc, &isnull));
@@ -378,7 +381,7 @@ dc_redo_widget(uint32 widget, uint64 version, bool if_different, bool repair)
 
 	init_outcome(&outcome, widget, &row, repair);
 	try_step(look, &outcome);
-	keep = if_different && row.same_standing &&
+	keep = if_different && row.verified && row.same_standing &&
 		same_problem(outcome.problem, row.problem) &&
 		(outcome.problem != NULL || !outcome.differs);
 	if (keep && (outcome.problem != NULL || !outcome.incomplete))

@@ -204,12 +204,14 @@ read_source_row(HeapTuple tuple, TupleDesc desc, void *arg)
 	*rows = lappend(*rows, row);
 }
 
-/* The rows of a widget as they are kept. */
+/* The rows of a widget as they are kept; none if they are not to be trusted. */
 List *
 dc_source_rows_of(uint32 widget)
 {
 	List	   *rows = NIL;
 
+	if (!dc_catalog_is_verified(widget, 0))
+		return NIL;
 	dc_catalog_scan(DC_TABLE_SOURCE, DC_SOURCE_WIDGET, INT4OID,
 					Int32GetDatum(widget), read_source_row, &rows);
 	return rows;

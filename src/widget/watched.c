@@ -283,6 +283,16 @@ add_reference(Load *load, const DcReference *reference, uint64 bit)
 	referred->watches = bit;
 }
 
+/* Was the widget of a row of dashcache.source looked at here? */
+static bool
+is_trusted(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+
+	return dc_catalog_is_verified(DatumGetInt32(heap_getattr(tuple, DC_SOURCE_WIDGET,
+															 desc, &isnull)), 0);
+}
+
 /* A row of dashcache.source that is about the ancestor. */
 static void
 read_row(HeapTuple tuple, TupleDesc desc, void *arg)
@@ -294,6 +304,11 @@ read_row(HeapTuple tuple, TupleDesc desc, void *arg)
 	uint64		bit;
 	bool		known;
 
+	if (!is_trusted(tuple, desc))
+	{
+		MemoryContextSwitchTo(old);
+		return;
+	}
 	dc_catalog_source_row(tuple, desc, &row);
 	if (row.source.invalidation != DC_INVALIDATION_TTL)
 	{
@@ -397,6 +412,9 @@ read_hop(HeapTuple tuple, TupleDesc desc, void *arg)
 
 	load->number = DatumGetInt16(heap_getattr(tuple, DC_HOP_NUMBER, desc, &isnull));
 	load->hop = DatumGetInt16(heap_getattr(tuple, DC_HOP_HOP, desc, &isnull));
+	if (!dc_catalog_is_verified(DatumGetInt32(heap_getattr(tuple, DC_HOP_WIDGET,
+														   desc, &isnull)), 0))
+		return;
 	dc_catalog_scan(DC_TABLE_SOURCE, DC_SOURCE_WIDGET, INT4OID,
 					heap_getattr(tuple, DC_HOP_WIDGET, desc, &isnull),
 					read_moved_row, load);
@@ -485,14 +503,19 @@ dc_watched_get(Relation source)
 	load.watched->context = context;
 	load.watched->relid = relid;
 	load.watched->generation = generation;
-	read_relation(&load, relid);
-	old = MemoryContextSwitchTo(context);
-	load.watched->ancestors = dc_ancestors_of(relid);
-	MemoryContextSwitchTo(old);
-	foreach(lc, load.watched->ancestors)
-		read_relation(&load, lfirst_oid(lc));
-	dc_catalog_scan(DC_TABLE_HOP, DC_HOP_RELATION, OIDOID,
-					ObjectIdGetDatum(relid), read_hop, &load);
+
+	/* with tables of another version nothing is served, so writers may go on */
+	if (dc_catalog_fits())
+	{
+		read_relation(&load, relid);
+		old = MemoryContextSwitchTo(context);
+		load.watched->ancestors = dc_ancestors_of(relid);
+		MemoryContextSwitchTo(old);
+		foreach(lc, load.watched->ancestors)
+			read_relation(&load, lfirst_oid(lc));
+		dc_catalog_scan(DC_TABLE_HOP, DC_HOP_RELATION, OIDOID,
+						ObjectIdGetDatum(relid), read_hop, &load);
+	}
 
 	slot = hash_search(sources, &relid, HASH_ENTER, &found);
 	if (found)

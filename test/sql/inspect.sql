@@ -19,7 +19,7 @@ AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'dashcache')
 WHERE obj_description(p.oid, 'pg_proc') IS NULL ORDER BY 1;
 
 -- dashcache_status
-SELECT version, preloaded, enabled, in_recovery, memory_total = 64 * 1024 * 1024 AS memory_total, memory_used BETWEEN 1 AND memory_total AS memory_used,
+SELECT version, preloaded, enabled, in_recovery, memory_total = pg_size_bytes(current_setting('dashcache.memory')) AS memory_total, memory_used BETWEEN 1 AND memory_total AS memory_used,
 	stats_since <= now() AS stats_since, caching_paused_by
 FROM dashcache_status;
 SET dashcache.enabled = off;

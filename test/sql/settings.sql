@@ -73,7 +73,7 @@ SELECT split_part(s, '=', 1) AS setting FROM dashcache.widget, unnest(settings) 
 SELECT s FROM dashcache.widget, unnest(settings) s WHERE name = 'columns' AND s ~* '^(search_path|timezone=|row_security)' ORDER BY 1;
 
 -- the settings of dashcache
-SELECT name, setting, unit, context, vartype, min_val FROM pg_settings WHERE name LIKE 'dashcache.%' AND name IN ('dashcache.enabled', 'dashcache.memory', 'dashcache.log_min_duration') ORDER BY 1;
+SELECT name, boot_val, unit, context, vartype, min_val FROM pg_settings WHERE name LIKE 'dashcache.%' AND name IN ('dashcache.enabled', 'dashcache.memory', 'dashcache.log_min_duration') ORDER BY 1;
 SET dashcache.memory = '1GB';
 \echo :SQLSTATE
 SET dashcache.enabled = maybe;

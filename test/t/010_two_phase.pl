@@ -133,8 +133,11 @@ sub children
 		FROM dashcache_fetch(2, 'moves') c});
 }
 
+$node->sql("SELECT dashcache_get(t, 'moves') FROM generate_series(1, 3) t");
 $node->sql("BEGIN; UPDATE parent SET tenant = 2 WHERE id = 1; PREPARE TRANSACTION 'move'");
 $node->restart;
+is($node->sql(q{SELECT string_agg(tenant, ' ') FROM dashcache_entries WHERE dashboard = 'moves'}),
+	'3', 'answers that a prepared move concerns are not kept over the restart');
 my $writer = $node->session;
 $writer->query('BEGIN; INSERT INTO child VALUES (1)');
 $node->sql("COMMIT PREPARED 'move'");

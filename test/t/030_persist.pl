@@ -168,6 +168,33 @@ restart();
 is(restored(), '14', 'but saved again');
 
 #
+# What happens before the entries are read is not undone by that. Without workers
+# nobody reads them but a purge.
+#
+fill();
+$node->append_conf('postgresql.conf', 'max_worker_processes = 0');
+$node->restart;
+is($node->sql('SELECT entries FROM dashcache_status'), '0', 'not read yet');
+$node->sql('UPDATE item SET v = v + 1 WHERE tenant = 4');
+like(answer(5), qr/^\d+\|database\|t$/, 'computed meanwhile');
+my $generated = q{SELECT generated_at FROM dashcache_entries WHERE tenant = '5' AND widget = 'sum'};
+my $generated_before = $node->sql($generated);
+$node->sql(q{SET client_min_messages = warning;
+	SELECT dashcache_define('top', 'SELECT 1 AS v FROM item WHERE tenant = $1 AND v > ($2->>''n'')::int ORDER BY v', ttl => '1 hour')});
+$node->sql('SELECT dashcache_purge(3)');
+is(restored(), '6', 'a purge reads the entries, and removes its own of them');
+is($node->sql(q{SELECT widget, string_agg(tenant, ' ' ORDER BY tenant) FROM dashcache_entries GROUP BY 1}),
+	'sum|1 2 5 6 7 8', 'without the changed, the purged, those of another definition');
+is($node->sql('SELECT entries FROM dashcache_status'), '6', 'nor hidden ones');
+is($node->sql($generated), $generated_before, 'and what was computed meanwhile stays');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 32');
+restart();
+is($node->sql(q{SELECT count(*) FROM dashcache_entries WHERE tenant = '3'}), '0', 'what was purged does not come back later');
+$node->sql(q{SET client_min_messages = warning;
+	SELECT dashcache_define('top', 'SELECT v FROM item WHERE tenant = $1 AND v > ($2->>''n'')::int ORDER BY v', ttl => '1 hour');
+	SELECT dashcache_get(3, 'default', 'top', '{"n": 50}')});
+
+#
 # Memory of another size
 #
 foreach my $memory ('16MB', '2MB', '8MB')

@@ -65,6 +65,10 @@ Set up, but neither started nor given the extension.
 
 Started, but not given the extension.
 
+=item install_path => $directory
+
+The programs of another installation: that with F<$directory/bin>.
+
 =item all else
 
 Passed on to C<< $node->init >>: C<< allows_streaming => 1 >>, C<< extra => [...] >>, ...
@@ -79,7 +83,9 @@ sub new_node
 	my $conf = delete $options{conf};
 	my $start = delete $options{start} // 1;
 	my $extension = delete $options{extension} // 1;
-	my $node = Dashcache::Test::Node->new($name // 'main');
+	my $install_path = delete $options{install_path};
+	my $node = Dashcache::Test::Node->new($name // 'main',
+		defined $install_path ? (install_path => $install_path) : ());
 
 	push @{ $options{extra} }, '--no-locale', '--encoding=UTF8';
 	$node->init(%options);
