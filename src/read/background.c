@@ -49,14 +49,21 @@ static DcWarmth
 compute_if_needed(DcLookup *lookup)
 {
 	static const char background[] = "refresh";
+	static const char uncertain[] = "uncertain";
 	DcFlight	other;
 
 	if (dc_flight_claim(dc_fill_flight_key(&lookup->key), &other) != DC_FLIGHT_MINE)
-		return DC_WARM_ALREADY;
+		return DC_WARM_BY_OTHER;
 	if (needs_no_refresh(lookup))
 	{
 		dc_flight_release(false);
 		return DC_WARM_ALREADY;
+	}
+	if (!dc_fill_is_certain(lookup))
+	{
+		dc_flight_release(false);
+		lookup->reason = uncertain;
+		return DC_WARM_NOT_STORED;
 	}
 	lookup->reason = background;
 	(void) dc_fill_for_all(lookup);
@@ -78,25 +85,45 @@ init_background(DcLookup *lookup, const DcDashboard *dashboard, DcWidget *widget
 	lookup->answer = answer;
 }
 
+/* Compute an answer anew. */
+static DcRefreshed
+refresh(DcLookup *lookup)
+{
+	if (dc_lookup_may_use_cache(lookup))
+	{
+		switch (compute_if_needed(lookup))
+		{
+			case DC_WARM_NOW:
+			case DC_WARM_ALREADY:
+				return DC_REFRESH_DONE;
+			case DC_WARM_BY_OTHER:
+				return DC_REFRESH_SOON;
+			case DC_WARM_NOT_STORED:
+				break;
+		}
+	}
+	return strcmp(lookup->reason, "uncertain") == 0 ? DC_REFRESH_SOON : DC_REFRESH_LATER;
+}
+
 /*
  * Compute anew what a reader has asked for (refresh_queue.c), unless that has
- * been done, or somebody is at it; returns how many answers were computed.
- * Called in a transaction with an active snapshot; errors are the caller's.
+ * been done, or somebody is at it.  Called in a transaction with an active
+ * snapshot; errors are the caller's.
  */
-int
+DcRefreshed
 dc_background_refresh(uint32 widget_id, uint64 version, uint32 hash)
 {
 	DcDashboard *dashboard = dc_metacache_dashboard_of(widget_id);
 	DcWidget   *widget;
 	List	   *keys;
 	ListCell   *lc;
-	int			n = 0;
+	DcRefreshed done = DC_REFRESH_DONE;
 
 	if (dashboard == NULL || !dc_preloaded)
-		return 0;
+		return DC_REFRESH_DONE;
 	widget = dc_metacache_widget_by_id(dashboard, widget_id);
 	if (widget == NULL || widget->version != version)
-		return 0;
+		return DC_REFRESH_DONE;
 
 	keys = dc_store_keys(widget_id, version, hash);
 	foreach(lc, keys)
@@ -112,11 +139,9 @@ dc_background_refresh(uint32 widget_id, uint64 version, uint32 hash)
 											 lookup.key.tenant,
 											 lookup.key.tenant_len);
 		lookup.params = dc_params_from_bytes(lookup.key.params, lookup.key.params_len);
-		if (dc_lookup_may_use_cache(&lookup) &&
-			compute_if_needed(&lookup) == DC_WARM_NOW)
-			n++;
+		done = Max(done, refresh(&lookup));
 	}
-	return n;
+	return done;
 }
 
 /*

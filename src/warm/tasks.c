@@ -93,7 +93,8 @@ do_item(WarmItem *item, bool last_try)
 	dc_task_interrupts();
 	if (dc_task_run(warm_item, item, &error, &transient))
 	{
-		dc_run_count(item->warmth == DC_WARM_NOW, item->warmth == DC_WARM_ALREADY,
+		dc_run_count(item->warmth == DC_WARM_NOW,
+					 item->warmth == DC_WARM_ALREADY || item->warmth == DC_WARM_BY_OTHER,
 					 item->warmth == DC_WARM_NOT_STORED);
 		if (item->warmth == DC_WARM_NOT_STORED)
 			dc_run_set_error(psprintf("an answer was not stored: %s", item->reason));
