@@ -30,14 +30,18 @@
 #include "warm/pool.h"
 #include "warm/run.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "replication/logicalworker.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 /* Does this transaction make databases, or drop them? */
 static bool list_at_end = false;
@@ -86,6 +90,28 @@ wanted_database(Node *statement)
 			break;
 	}
 	return name == NULL ? InvalidOid : get_database_oid(name, true);
+}
+
+/* Who may create databases may copy those that are templates. */
+static bool
+may_copy(Oid database)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	bool		template = false;
+	bool		creates = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+		ReleaseSysCache(tuple);
+	}
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (HeapTupleIsValid(tuple))
+	{
+		creates = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+		ReleaseSysCache(tuple);
+	}
+	return template && creates;
 }
 
 /* Does a command drop our extension, or might it? */
@@ -145,7 +171,8 @@ dc_utility_begins(Node *statement)
 	if (OidIsValid(database))
 	{
 		list_at_end = true;
-		if (dc_database_ownercheck(database, GetUserId()))
+		if (dc_database_ownercheck(database, GetUserId()) ||
+			(IsA(statement, CreatedbStmt) && may_copy(database)))
 			dc_pool_hold(database);
 	}
 	return false;
