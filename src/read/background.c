@@ -102,7 +102,7 @@ refresh(DcLookup *lookup)
 				break;
 		}
 	}
-	return strcmp(lookup->reason, "uncertain") == 0 ? DC_REFRESH_SOON : DC_REFRESH_LATER;
+	return dc_background_may_pass(lookup->reason) ? DC_REFRESH_SOON : DC_REFRESH_LATER;
 }
 
 /*
@@ -188,17 +188,31 @@ init_converted(DcLookup *lookup, const DcDashboard *dashboard, DcWidget *widget,
 
 /*
  * Is an answer to be computed in the background: missing, not right, or near its
- * end?  False, too, where it could not be stored.
+ * end?  False, too, where it could not be stored; *reason then says why, and else
+ * is NULL.
  */
 bool
 dc_background_needed(const DcDashboard *dashboard, DcWidget *widget,
-					 Datum tenant, Datum params)
+					 Datum tenant, Datum params, const char **reason)
 {
 	DcLookup	lookup;
 	DcAnswer	answer;
 
-	return init_converted(&lookup, dashboard, widget, tenant, params, &answer) &&
-		!needs_no_refresh(&lookup);
+	*reason = NULL;
+	if (!init_converted(&lookup, dashboard, widget, tenant, params, &answer))
+		*reason = lookup.reason;
+	else if (needs_no_refresh(&lookup))
+		return false;
+	else if (!dc_fill_is_certain(&lookup))
+		*reason = "uncertain";
+	return *reason == NULL;
+}
+
+/* Is this a reason not to store an answer that will pass? */
+bool
+dc_background_may_pass(const char *reason)
+{
+	return strcmp(reason, "uncertain") == 0;
 }
 
 /*

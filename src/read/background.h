@@ -37,7 +37,9 @@ extern DcWarmth dc_background_warm(const DcDashboard *dashboard,
 								   DcWidget *widget, DcRequest *request,
 								   const char **reason);
 extern bool dc_background_needed(const DcDashboard *dashboard,
-								 DcWidget *widget, Datum tenant, Datum params);
+								 DcWidget *widget, Datum tenant, Datum params,
+								 const char **reason);
+extern bool dc_background_may_pass(const char *reason);
 extern const char *dc_background_store(const DcDashboard *dashboard,
 									   DcWidget *widget, Datum tenant,
 									   Datum params, const char *payload,

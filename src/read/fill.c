@@ -74,7 +74,13 @@ make_proof(const DcLookup *lookup)
 	int			nstamps = dc_answer_stamps(widget, lookup->tenant, stamps);
 	DcProof    *proof = palloc0(DC_PROOF_ROOM(nstamps));
 
-	return dc_proof_make(proof, &lookup->snapshot, stamps, nstamps) ? proof : NULL;
+	if (!dc_proof_make(proof, &lookup->snapshot, stamps, nstamps))
+	{
+		pfree(proof);
+		proof = NULL;
+	}
+	pfree(stamps);
+	return proof;
 }
 
 /*
@@ -84,7 +90,11 @@ make_proof(const DcLookup *lookup)
 bool
 dc_fill_is_certain(const DcLookup *lookup)
 {
-	return make_proof(lookup) != NULL;
+	DcProof    *proof = make_proof(lookup);
+
+	if (proof != NULL)
+		pfree(proof);
+	return proof != NULL;
 }
 
 /*

@@ -75,5 +75,26 @@ $node->wait_for(q{SELECT state = 'current' FROM dashcache_entries WHERE dashboar
 is($node->sql(q{SELECT data->>'n', source FROM dashcache_fetch(1, 'failing')}), '11|cache', 'what has failed is tried again');
 cmp_ok($node->sql(q{SELECT errors FROM dashcache_stats WHERE dashboard = 'failing'}), '<=', 3, 'a little later each time');
 
+# A run: for one tenant alone, and for many of a set.
+foreach my $n (2, 100)
+{
+	$node->sql("SELECT dashcache_configure('stale', tenants => 'SELECT generate_series(1, $n)'); SELECT dashcache_purge()");
+	$writer->query('BEGIN; INSERT INTO other VALUES (1)');
+	$node->sql('UPDATE conversation SET company_id = 3 - company_id WHERE id = 4');
+	my $run = $node->sql(q{SELECT dashcache_warm('stale', wait => false)});
+	$node->wait_for("SELECT done BETWEEN $n - 2 AND $n - 1 AND planned = $n FROM dashcache_progress WHERE run = $run") if $n > 2;
+	$writer->query('COMMIT');
+	$node->wait_for("SELECT finished_at IS NOT NULL FROM dashcache_runs WHERE run = $run");
+	is($node->sql("SELECT planned, warmed, failed, last_error FROM dashcache_runs WHERE run = $run"), "$n|$n|0|",
+		"a run of $n tries again what could not be kept");
+}
+
+# What can never be kept is not taken for current.
+$node->sql(q{ALTER DATABASE postgres SET dashcache.enabled = off; SELECT dashcache_purge()});
+$node->wait_for(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'dashcache worker'});
+my $run = $node->sql(q{SELECT dashcache_warm('stale')});
+is($node->sql("SELECT planned, warmed, already_current, failed, last_error FROM dashcache_runs WHERE run = $run"),
+	'100|0|0|100|an answer was not stored: disabled', 'and what is not cached has failed');
+
 $node->stop;
 done_testing();
