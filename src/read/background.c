@@ -24,6 +24,9 @@
 #include "common/hashfn.h"
 #include "utils/timestamp.h"
 
+/* The snapshot cannot tell, as the next one may. */
+static const char uncertain[] = "uncertain";
+
 /* Is there an entry that is right, and not near its end? */
 static bool
 needs_no_refresh(const DcLookup *lookup)
@@ -49,7 +52,6 @@ static DcWarmth
 compute_if_needed(DcLookup *lookup)
 {
 	static const char background[] = "refresh";
-	static const char uncertain[] = "uncertain";
 	DcFlight	other;
 
 	if (dc_flight_claim(dc_fill_flight_key(&lookup->key), &other) != DC_FLIGHT_MINE)
@@ -204,15 +206,19 @@ dc_background_needed(const DcDashboard *dashboard, DcWidget *widget,
 	else if (needs_no_refresh(&lookup))
 		return false;
 	else if (!dc_fill_is_certain(&lookup))
-		*reason = "uncertain";
+		*reason = uncertain;
 	return *reason == NULL;
 }
 
-/* Is this a reason not to store an answer that will pass? */
+/*
+ * Is this a reason not to store an answer that will pass?  Only what was seen
+ * before the computation is taken for that: what is only seen after it would be
+ * computed in vain again.
+ */
 bool
 dc_background_may_pass(const char *reason)
 {
-	return strcmp(reason, "uncertain") == 0;
+	return reason == uncertain;
 }
 
 /*

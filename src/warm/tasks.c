@@ -150,12 +150,10 @@ typedef struct Set
 	DcWidget   *widget;
 	int			next;			/* of the list, to be looked at */
 	Datum	   *tenants;		/* those that need it */
-	char	  **texts;			/* the same, as text */
 	int			ntenants;
 	int			stored;
 	const char *reason;			/* why some were not */
 	List	   *left_out;		/* tenants to be done one by one, as text */
-	int			taken_back;		/* so many of them had been computed */
 	MemoryContext context;
 } Set;
 
@@ -180,11 +178,6 @@ store_one(int tenant, const char *payload, Size len,
 								 set->item.params, payload, len, computed);
 	if (reason == NULL)
 		set->stored++;
-	else if (dc_background_may_pass(reason))
-	{
-		leave_out(set, set->texts[tenant]);
-		set->taken_back++;
-	}
 	else
 		set->reason = reason;
 	MemoryContextSwitchTo(old);
@@ -208,10 +201,7 @@ pick_tenants(void *arg)
 		request.settings = dc_tenants_settings(set->item.settings, set->widget);
 		tenant = dc_tenant_of_request(&request, set->widget);
 		if (dc_background_needed(set->dashboard, set->widget, tenant, set->item.params, &reason))
-		{
-			set->texts[set->ntenants] = set->list[set->next];
 			set->tenants[set->ntenants++] = tenant;
-		}
 		else if (reason != NULL)
 			leave_out(set, set->list[set->next]);
 	}
@@ -227,7 +217,6 @@ compute_set(void *arg)
 	set->ntenants = 0;
 	set->stored = 0;
 	set->left_out = NIL;
-	set->taken_back = 0;
 	set->dashboard = dashboard;
 	set->widget = dashboard == NULL ? NULL :
 		dc_metacache_widget_by_id(dashboard, set->item.widget);
@@ -238,8 +227,6 @@ compute_set(void *arg)
 										 ALLOCSET_DEFAULT_SIZES);
 	set->tenants = MemoryContextAllocHuge(CurrentMemoryContext,
 										  sizeof(Datum) * set->n);
-	set->texts = MemoryContextAllocHuge(CurrentMemoryContext,
-										sizeof(char *) * set->n);
 	for (;;)
 	{
 		ErrorData  *error = dc_attempt(pick_tenants, set);
@@ -270,8 +257,8 @@ do_set(Set *set, char **tenants, int n)
 	set->n = n;
 	if (dc_task_run(compute_set, set, &error, &transient))
 	{
-		int			left_out = list_length(set->left_out) - set->taken_back;
-		int			failed = set->ntenants - set->stored - set->taken_back;
+		int			left_out = list_length(set->left_out);
+		int			failed = set->ntenants - set->stored;
 
 		dc_run_count(set->stored, n - left_out - set->ntenants, failed);
 		if (failed > 0)
