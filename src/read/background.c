@@ -24,6 +24,9 @@
 #include "common/hashfn.h"
 #include "utils/timestamp.h"
 
+/* The snapshot cannot tell, as the next one may. */
+static const char uncertain[] = "uncertain";
+
 /* Is there an entry that is right, and not near its end? */
 static bool
 needs_no_refresh(const DcLookup *lookup)
@@ -52,11 +55,17 @@ compute_if_needed(DcLookup *lookup)
 	DcFlight	other;
 
 	if (dc_flight_claim(dc_fill_flight_key(&lookup->key), &other) != DC_FLIGHT_MINE)
-		return DC_WARM_ALREADY;
+		return DC_WARM_BY_OTHER;
 	if (needs_no_refresh(lookup))
 	{
 		dc_flight_release(false);
 		return DC_WARM_ALREADY;
+	}
+	if (!dc_fill_is_certain(lookup))
+	{
+		dc_flight_release(false);
+		lookup->reason = uncertain;
+		return DC_WARM_NOT_STORED;
 	}
 	lookup->reason = background;
 	(void) dc_fill_for_all(lookup);
@@ -78,25 +87,45 @@ init_background(DcLookup *lookup, const DcDashboard *dashboard, DcWidget *widget
 	lookup->answer = answer;
 }
 
+/* Compute an answer anew. */
+static DcRefreshed
+refresh(DcLookup *lookup)
+{
+	if (dc_lookup_may_use_cache(lookup))
+	{
+		switch (compute_if_needed(lookup))
+		{
+			case DC_WARM_NOW:
+			case DC_WARM_ALREADY:
+				return DC_REFRESH_DONE;
+			case DC_WARM_BY_OTHER:
+				return DC_REFRESH_SOON;
+			case DC_WARM_NOT_STORED:
+				break;
+		}
+	}
+	return dc_background_may_pass(lookup->reason) ? DC_REFRESH_SOON : DC_REFRESH_LATER;
+}
+
 /*
  * Compute anew what a reader has asked for (refresh_queue.c), unless that has
- * been done, or somebody is at it; returns how many answers were computed.
- * Called in a transaction with an active snapshot; errors are the caller's.
+ * been done, or somebody is at it.  Called in a transaction with an active
+ * snapshot; errors are the caller's.
  */
-int
+DcRefreshed
 dc_background_refresh(uint32 widget_id, uint64 version, uint32 hash)
 {
 	DcDashboard *dashboard = dc_metacache_dashboard_of(widget_id);
 	DcWidget   *widget;
 	List	   *keys;
 	ListCell   *lc;
-	int			n = 0;
+	DcRefreshed done = DC_REFRESH_DONE;
 
 	if (dashboard == NULL || !dc_preloaded)
-		return 0;
+		return DC_REFRESH_DONE;
 	widget = dc_metacache_widget_by_id(dashboard, widget_id);
 	if (widget == NULL || widget->version != version)
-		return 0;
+		return DC_REFRESH_DONE;
 
 	keys = dc_store_keys(widget_id, version, hash);
 	foreach(lc, keys)
@@ -112,11 +141,9 @@ dc_background_refresh(uint32 widget_id, uint64 version, uint32 hash)
 											 lookup.key.tenant,
 											 lookup.key.tenant_len);
 		lookup.params = dc_params_from_bytes(lookup.key.params, lookup.key.params_len);
-		if (dc_lookup_may_use_cache(&lookup) &&
-			compute_if_needed(&lookup) == DC_WARM_NOW)
-			n++;
+		done = Max(done, refresh(&lookup));
 	}
-	return n;
+	return done;
 }
 
 /*
@@ -163,17 +190,35 @@ init_converted(DcLookup *lookup, const DcDashboard *dashboard, DcWidget *widget,
 
 /*
  * Is an answer to be computed in the background: missing, not right, or near its
- * end?  False, too, where it could not be stored.
+ * end?  False, too, where it could not be stored; *reason then says why, and else
+ * is NULL.
  */
 bool
 dc_background_needed(const DcDashboard *dashboard, DcWidget *widget,
-					 Datum tenant, Datum params)
+					 Datum tenant, Datum params, const char **reason)
 {
 	DcLookup	lookup;
 	DcAnswer	answer;
 
-	return init_converted(&lookup, dashboard, widget, tenant, params, &answer) &&
-		!needs_no_refresh(&lookup);
+	*reason = NULL;
+	if (!init_converted(&lookup, dashboard, widget, tenant, params, &answer))
+		*reason = lookup.reason;
+	else if (needs_no_refresh(&lookup))
+		return false;
+	else if (!dc_fill_is_certain(&lookup))
+		*reason = uncertain;
+	return *reason == NULL;
+}
+
+/*
+ * Is this a reason not to store an answer that will pass?  Only what was seen
+ * before the computation is taken for that: what is only seen after it would be
+ * computed in vain again.
+ */
+bool
+dc_background_may_pass(const char *reason)
+{
+	return reason == uncertain;
 }
 
 /*

@@ -65,6 +65,38 @@ group_of(const DcDashboard *dashboard)
 	return group;
 }
 
+/* The proof of an answer from the lookup's snapshot; NULL if it cannot be told. */
+static DcProof *
+make_proof(const DcLookup *lookup)
+{
+	DcWidget   *widget = lookup->widget;
+	uint32	   *stamps = palloc(sizeof(uint32) * (2 * widget->nwatches + 1));
+	int			nstamps = dc_answer_stamps(widget, lookup->tenant, stamps);
+	DcProof    *proof = palloc0(DC_PROOF_ROOM(nstamps));
+
+	if (!dc_proof_make(proof, &lookup->snapshot, stamps, nstamps))
+	{
+		pfree(proof);
+		proof = NULL;
+	}
+	pfree(stamps);
+	return proof;
+}
+
+/*
+ * Can it be told which changes an answer from this snapshot has seen?  Else it
+ * cannot be stored, and where nobody waits for it, it need not be computed.
+ */
+bool
+dc_fill_is_certain(const DcLookup *lookup)
+{
+	DcProof    *proof = make_proof(lookup);
+
+	if (proof != NULL)
+		pfree(proof);
+	return proof != NULL;
+}
+
 /*
  * Store a computed answer.  Returns the reason why it could not be stored, or
  * NULL.
@@ -74,16 +106,10 @@ dc_fill_store(DcLookup *lookup, const char *payload, Size payload_len,
 			  const DcComputed *computed)
 {
 	DcWidget   *widget = lookup->widget;
-	int			nstamps;
-	uint32	   *stamps = palloc(sizeof(uint32) * (2 * widget->nwatches + 1));
-	DcProof    *proof;
+	DcProof    *proof = make_proof(lookup);
 	DcContent	content;
 
-	if (!computed->same_standing)
-		return "uncertain";
-	nstamps = dc_answer_stamps(widget, lookup->tenant, stamps);
-	proof = palloc0(DC_PROOF_ROOM(nstamps));
-	if (!dc_proof_make(proof, &lookup->snapshot, stamps, nstamps))
+	if (!computed->same_standing || proof == NULL)
 		return "uncertain";
 
 	content.proof = proof;

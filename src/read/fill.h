@@ -14,6 +14,7 @@
 #include "read/lookup.h"
 
 extern void dc_fill_compute(DcLookup *lookup, DcComputed *computed);
+extern bool dc_fill_is_certain(const DcLookup *lookup);
 extern const char *dc_fill_store(DcLookup *lookup, const char *payload,
 								 Size payload_len, const DcComputed *computed);
 extern uint64 dc_fill_flight_key(const DcKey *key);

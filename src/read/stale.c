@@ -24,6 +24,10 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 
+/* What could not be computed anew is tried again after this at the latest. */
+#define LONGEST_US (5 * USECS_PER_MINUTE)
+#define LONGEST_SOON_US (10 * USECS_PER_SEC)
+
 /*
  * May an entry be served, although it is not known to be what the query would
  * give?  It must have been right within max_stale, be of a state that the
@@ -110,20 +114,54 @@ dc_stale_wake_refreshers(const DcDashboard *dashboard, const DcWidget *widget)
 		dc_refresh_wakeup(MyDatabaseId);
 }
 
-/* A failed refresh is tried again when the entry is half as old again. */
+/*
+ * So long what could not be computed anew is left alone: until the entry is half
+ * as old again, within limits.  "soon": what was in the way will pass.
+ */
+int64
+dc_stale_delay(const DcSharedEntry *entry, TimestampTz now, bool soon)
+{
+	return Min(Max((now - entry->generated_at) / 2, USECS_PER_SEC),
+			   soon ? LONGEST_SOON_US : LONGEST_US);
+}
+
+/* Until when an entry's refresh was put off; DT_NOBEGIN: it was not. */
+TimestampTz
+dc_stale_put_off_until(const DcSharedEntry *entry)
+{
+	uint32		asked = pg_atomic_read_u32(unconstify(pg_atomic_uint32 *, &entry->refresh_asked));
+
+	return asked == 0 || asked == DC_REFRESH_ASKED ? DT_NOBEGIN :
+		(TimestampTz) asked * USECS_PER_SEC;
+}
+
+/* A refresh to be put off. */
+typedef struct PutOff
+{
+	bool		soon;
+	TimestampTz until;
+} PutOff;
+
 static void
 put_off_entry(DcSharedEntry *entry, void *arg)
 {
+	PutOff	   *put_off = arg;
 	TimestampTz now = GetCurrentTimestamp();
-	int64		delay = Min(Max((now - entry->generated_at) / 2, USECS_PER_SEC),
-							5 * USECS_PER_MINUTE);
+	uint32		until = DC_SECONDS(now + dc_stale_delay(entry, now, put_off->soon)) + 1;
 
-	pg_atomic_write_u32(&entry->refresh_asked, DC_SECONDS(now + delay) + 1);
+	pg_atomic_write_u32(&entry->refresh_asked, until);
+	put_off->until = Min(put_off->until, (TimestampTz) until * USECS_PER_SEC);
 }
 
-/* A refresh that was asked for has failed: let it be asked for again, later. */
-void
-dc_stale_put_off_refresh(uint32 widget, uint64 version, uint32 hash)
+/*
+ * A refresh has failed, or has come to nothing: let it be asked for again, later.
+ * Returns from when on; DT_NOEND: there is no such entry any more.
+ */
+TimestampTz
+dc_stale_put_off_refresh(uint32 widget, uint64 version, uint32 hash, bool soon)
 {
-	dc_store_each(widget, version, hash, put_off_entry, NULL);
+	PutOff		put_off = {soon, DT_NOEND};
+
+	dc_store_each(widget, version, hash, put_off_entry, &put_off);
+	return put_off.until;
 }

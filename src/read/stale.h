@@ -25,6 +25,10 @@ extern TimestampTz dc_stale_refresh_at(const DcSharedEntry *entry);
 extern bool dc_stale_ask_for_refresh(DcSharedEntry *entry);
 extern void dc_stale_wake_refreshers(const DcDashboard *dashboard,
 									 const DcWidget *widget);
-extern void dc_stale_put_off_refresh(uint32 widget, uint64 version, uint32 hash);
+extern int64 dc_stale_delay(const DcSharedEntry *entry, TimestampTz now,
+							bool soon);
+extern TimestampTz dc_stale_put_off_until(const DcSharedEntry *entry);
+extern TimestampTz dc_stale_put_off_refresh(uint32 widget, uint64 version,
+											uint32 hash, bool soon);
 
 #endif							/* DASHCACHE_STALE_H */

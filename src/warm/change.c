@@ -10,7 +10,8 @@
  *
  * An entry that was never read is left alone.  One that is not read any more is
  * computed the less often the longer that lasts: each time it was computed in
- * vain, it waits twice as long.
+ * vain, it waits twice as long.  What fails, or cannot be told yet, since another
+ * transaction is in the way, is tried again later on.
  *
  * Locking: the store's, while entries are looked at.
  *
@@ -70,22 +71,34 @@ typedef struct Look
  *-------------------------------------------------------------------------
  */
 
+typedef struct Refresh
+{
+	const DcRefreshRequest *request;
+	DcRefreshed done;
+} Refresh;
+
 static void
 refresh(void *arg)
 {
-	DcRefreshRequest *request = arg;
+	Refresh    *work = arg;
 
-	(void) dc_background_refresh(request->widget, request->version, request->hash);
+	work->done = dc_background_refresh(work->request->widget, work->request->version,
+									   work->request->hash);
 }
 
-static void
-do_refresh(DcRefreshRequest *request)
+/* Returns when it may be tried again; DT_NOEND: it need not be. */
+static TimestampTz
+do_refresh(const DcRefreshRequest *request)
 {
+	Refresh		work = {request};
 	char	   *error;
 	bool		transient;
 
-	if (!dc_task_run(refresh, request, &error, &transient))
-		dc_stale_put_off_refresh(request->widget, request->version, request->hash);
+	if (!dc_task_run(refresh, &work, &error, &transient))
+		work.done = DC_REFRESH_LATER;
+	return work.done == DC_REFRESH_DONE ? DT_NOEND :
+		dc_stale_put_off_refresh(request->widget, request->version, request->hash,
+								 work.done == DC_REFRESH_SOON);
 }
 
 /* Do what sessions have asked for. */
@@ -98,7 +111,7 @@ dc_change_refresh_queued(void)
 	{
 		dc_task_interrupts();
 		pgstat_report_activity(STATE_RUNNING, "dashcache: refreshing entries in use");
-		do_refresh(&request);
+		(void) do_refresh(&request);
 	}
 }
 
@@ -147,13 +160,23 @@ look_at(const DcSharedEntry *entry, void *arg)
 		dc_entry_last_used(entry) == 0)
 		return;
 	watched = hash_search(look->widgets, &entry->widget, HASH_FIND, NULL);
-	if (watched == NULL || watched->version != entry->version ||
-		dc_proof_check(DC_ENTRY_PROOF(entry), &look->snapshot, &culprit) != DC_CHANGED)
+	if (watched == NULL || watched->version != entry->version)
 		return;
 
-	due = entry->generated_at;
-	if (!dc_entry_used(entry))
-		due += UNUSED_DELAY_US << Min(entry->unused_refreshes, 20);
+	switch (dc_proof_check(DC_ENTRY_PROOF(entry), &look->snapshot, &culprit))
+	{
+		case DC_CHANGED:
+			due = Max(entry->generated_at, dc_stale_put_off_until(entry));
+			if (!dc_entry_used(entry))
+				due = Max(due, entry->generated_at +
+						  (UNUSED_DELAY_US << Min(entry->unused_refreshes, 20)));
+			break;
+		case DC_UNCERTAIN:
+			due = look->now + dc_stale_delay(entry, look->now, true);
+			break;
+		default:
+			return;
+	}
 	if (due > look->now)
 	{
 		look->again = Min(look->again, due);
@@ -217,7 +240,7 @@ dc_change_refresh_changed(int64 *look_us)
 	for (int i = 0; i < look.n; i++)
 	{
 		dc_task_interrupts();
-		do_refresh(&look.stale[i].request);
+		look.again = Min(look.again, do_refresh(&look.stale[i].request));
 	}
 	return look.again;
 }

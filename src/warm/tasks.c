@@ -89,11 +89,21 @@ do_item(WarmItem *item, bool last_try)
 	DcWork	   *work = item->work;
 	char	   *error = NULL;
 	bool		transient = false;
+	bool		done;
 
 	dc_task_interrupts();
-	if (dc_task_run(warm_item, item, &error, &transient))
+	done = dc_task_run(warm_item, item, &error, &transient);
+	if (done && item->warmth == DC_WARM_NOT_STORED && !last_try &&
+		dc_background_may_pass(item->reason))
 	{
-		dc_run_count(item->warmth == DC_WARM_NOW, item->warmth == DC_WARM_ALREADY,
+		done = false;
+		transient = true;
+		error = psprintf("an answer was not stored: %s", item->reason);
+	}
+	if (done)
+	{
+		dc_run_count(item->warmth == DC_WARM_NOW,
+					 item->warmth == DC_WARM_ALREADY || item->warmth == DC_WARM_BY_OTHER,
 					 item->warmth == DC_WARM_NOT_STORED);
 		if (item->warmth == DC_WARM_NOT_STORED)
 			dc_run_set_error(psprintf("an answer was not stored: %s", item->reason));
@@ -132,7 +142,7 @@ do_tenant(WarmItem *item, const char *tenant)
 typedef struct Set
 {
 	WarmItem	item;			/* what is the same for all */
-	char	  **list;			/* the tenants */
+	char	  **list;			/* the tenants, as text */
 	int			n;
 
 	/* while it is computed */
@@ -143,9 +153,18 @@ typedef struct Set
 	int			ntenants;
 	int			stored;
 	const char *reason;			/* why some were not */
-	List	   *left_out;		/* tenants that do not convert, as text */
+	List	   *left_out;		/* tenants to be done one by one, as text */
 	MemoryContext context;
 } Set;
+
+static void
+leave_out(Set *set, char *tenant)
+{
+	MemoryContext old = MemoryContextSwitchTo(set->item.work->context);
+
+	set->left_out = lappend(set->left_out, tenant);
+	MemoryContextSwitchTo(old);
+}
 
 static void
 store_one(int tenant, const char *payload, Size len,
@@ -175,13 +194,16 @@ pick_tenants(void *arg)
 	{
 		DcRequest	request = {0};
 		Datum		tenant;
+		const char *reason;
 
 		request.tenant = CStringGetTextDatum(set->list[set->next]);
 		request.tenant_type = TEXTOID;
 		request.settings = dc_tenants_settings(set->item.settings, set->widget);
 		tenant = dc_tenant_of_request(&request, set->widget);
-		if (dc_background_needed(set->dashboard, set->widget, tenant, set->item.params))
+		if (dc_background_needed(set->dashboard, set->widget, tenant, set->item.params, &reason))
 			set->tenants[set->ntenants++] = tenant;
+		else if (reason != NULL)
+			leave_out(set, set->list[set->next]);
 	}
 }
 
@@ -208,16 +230,13 @@ compute_set(void *arg)
 	for (;;)
 	{
 		ErrorData  *error = dc_attempt(pick_tenants, set);
-		MemoryContext old;
 
 		if (error == NULL)
 			break;
 		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 			ReThrowError(error);
 		FreeErrorData(error);
-		old = MemoryContextSwitchTo(set->item.work->context);
-		set->left_out = lappend(set->left_out, set->list[set->next++]);
-		MemoryContextSwitchTo(old);
+		leave_out(set, set->list[set->next++]);
 	}
 	if (set->ntenants > 0)
 		dc_compute_set(dashboard, set->widget, set->tenants, set->ntenants,
@@ -239,10 +258,10 @@ do_set(Set *set, char **tenants, int n)
 	if (dc_task_run(compute_set, set, &error, &transient))
 	{
 		int			left_out = list_length(set->left_out);
+		int			failed = set->ntenants - set->stored;
 
-		dc_run_count(set->stored, n - left_out - set->ntenants,
-					 set->ntenants - set->stored);
-		if (set->stored < set->ntenants)
+		dc_run_count(set->stored, n - left_out - set->ntenants, failed);
+		if (failed > 0)
 			dc_run_set_error(psprintf("an answer was not stored: %s", set->reason));
 		foreach(lc, set->left_out)
 			do_tenant(&set->item, lfirst(lc));

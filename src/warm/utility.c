@@ -31,8 +31,11 @@
 #include "warm/sweep.h"
 #include "widget/catalog.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
@@ -40,6 +43,7 @@
 #include "replication/logicalworker.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 /* Does this transaction make databases, or drop them? */
 static bool list_at_end = false;
@@ -88,6 +92,28 @@ wanted_database(Node *statement)
 			break;
 	}
 	return name == NULL ? InvalidOid : get_database_oid(name, true);
+}
+
+/* Who may create databases may copy those that are templates. */
+static bool
+may_copy(Oid database)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	bool		template = false;
+	bool		creates = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+		ReleaseSysCache(tuple);
+	}
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (HeapTupleIsValid(tuple))
+	{
+		creates = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+		ReleaseSysCache(tuple);
+	}
+	return template && creates;
 }
 
 static bool
@@ -164,11 +190,12 @@ dc_utility_begins(Node *statement)
 	database = wanted_database(statement);
 	if (OidIsValid(database))
 	{
+		bool		owns = dc_database_ownercheck(database, GetUserId());
+
 		list_at_end = true;
-		if (!dc_database_ownercheck(database, GetUserId()))
-			return false;
-		dc_pool_hold(database);
-		if (IsA(statement, DropdbStmt))
+		if (owns || (IsA(statement, CreatedbStmt) && may_copy(database)))
+			dc_pool_hold(database);
+		if (owns && IsA(statement, DropdbStmt))
 		{
 			/* what is read later would be there for who has the OID then */
 			dc_restore();

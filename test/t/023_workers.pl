@@ -159,7 +159,18 @@ like($stranger->error('DROP DATABASE renamed'), qr/must be owner/, 'a stranger c
 like($stranger->error('DROP EXTENSION dashcache'), qr/must be owner/, 'nor the extension');
 like($stranger->error('ALTER DATABASE renamed RENAME TO other'), qr/must be owner/, 'nor rename');
 is($node->sql($slow), $pid, 'and no worker goes for that');
+
+# A template may be copied by who is not its owner.
+like($stranger->error('CREATE DATABASE mine TEMPLATE renamed'), qr/permission denied to create database/, 'nor create one');
+$node->sql('ALTER ROLE stranger CREATEDB');
+like($stranger->error('CREATE DATABASE mine TEMPLATE renamed'), qr/permission denied to copy database/, 'nor copy what is no template');
+is($node->sql($slow), $pid, 'for which no worker goes either');
+$node->sql('ALTER DATABASE renamed IS_TEMPLATE true');
+is($stranger->query('CREATE DATABASE mine TEMPLATE renamed'), '', 'who may create databases copies a template while a worker computes');
+is($stranger->query('DROP DATABASE mine'), '', 'and drops the copy');
 $stranger->quit;
+$node->sql('ALTER DATABASE renamed IS_TEMPLATE false');
+start_slow('renamed');
 
 succeeds_soon('DROP DATABASE renamed', 'a database is dropped while a worker computes');
 runs_again('postgres', 'others\' jobs go on');
