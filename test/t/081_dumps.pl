@@ -33,6 +33,7 @@ my $application = q{
 	CREATE EXTENSION dashcache SCHEMA "Odd Schema";
 	CREATE SCHEMA app AUTHORIZATION app;
 	GRANT USAGE ON SCHEMA app, "Odd Schema" TO reader, app;
+	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA "Odd Schema" TO app, reader;
 	SET ROLE app;
 	SET search_path = app, "Odd Schema";
 	CREATE DOMAIN tenant AS bigint CHECK (value > 0);
@@ -62,7 +63,7 @@ my $application = q{
 	SELECT dashcache_schedule('1 hour', 'board'), dashcache_schedule('predictive', 'board');
 };
 $node->sql($application, 'app');
-$node->sql('DROP ROLE gone');
+$node->sql('DROP OWNED BY gone; DROP ROLE gone', 'app');
 
 my $contents = q{
 	SET search_path = app, "Odd Schema";
@@ -105,7 +106,8 @@ my $catalog = q{
 	SET search_path = '';
 	SELECT d.name, d.owner, d.tenants, d.variants FROM dashcache.dashboard d ORDER BY 1;
 	SELECT dashboard, role FROM dashcache.grantee WHERE role::text !~ '^\d' ORDER BY 1, role::text;
-	SELECT id, dashboard, name, owner, query, ttl, align, max_stale, result, tags, settings, uses_params, uses_clock, reads_unseen, problem, tenant_type::regtype FROM dashcache.widget ORDER BY 1;
+	SELECT id, dashboard, name, owner, query, ttl, align, max_stale, result, tags, settings, uses_params, uses_clock, reads_unseen, problem, tenant_type::regtype, roles, standing = dashcache.standing(roles) FROM dashcache.widget ORDER BY 1;
+	SELECT typname, grantee::regrole, privilege_type FROM pg_type, aclexplode(typacl) WHERE typnamespace = 'dashcache'::regnamespace AND typname ~ '_dashboards\$' ORDER BY 1, 2::text;
 	SELECT widget, number, source::regclass, invalidation, tenant_key, condition, columns, hop_columns FROM dashcache.source ORDER BY 1, 2;
 	SELECT * FROM dashcache.override ORDER BY 1;
 	SELECT id, dashboard, schedule, kind, every, role, active, anchor FROM dashcache.job ORDER BY 1;

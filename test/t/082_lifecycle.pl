@@ -38,6 +38,7 @@ sub set_up
 		CREATE SCHEMA IF NOT EXISTS "$schema";
 		CREATE EXTENSION dashcache SCHEMA "$schema";
 		GRANT USAGE ON SCHEMA "$schema" TO app;
+		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA "$schema" TO app;
 		SET search_path = public, "$schema";
 		SELECT dashcache_define('w', 'SELECT sum(x) FROM t WHERE company_id = \$1');
 		SELECT dashcache_define('p', 'SELECT sum(x) FROM p WHERE company_id = \$1');
