@@ -6,7 +6,8 @@
  * The sets live in an open-addressed table of fixed size.  A widget claims a
  * slot when it is first counted and gives it back when it is dropped.  Should
  * the table be full, what finds no slot is counted together in one set that
- * no view shows, so that counting never fails and never waits.
+ * no view shows, so that counting never fails and never waits.  It may find a slot
+ * later, when another one was given back.
  *
  * Locking: "lock" protects the claiming, releasing and resetting of slots.
  * Finding a claimed slot takes no lock: a slot keeps its place as long as it
@@ -168,6 +169,13 @@ dc_stats_get(Oid database, uint32 widget)
 	LWLockRelease(&table->lock);
 
 	return slot != NULL ? slot : &table->overflow;
+}
+
+/* Where is counted together what has found no slot. */
+DcSharedStats *
+dc_stats_common(void)
+{
+	return &table->overflow;
 }
 
 /* Give back the slot of a widget that is gone.  Throws nothing. */

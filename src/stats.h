@@ -64,6 +64,7 @@ extern void dc_stats_shmem_init(void *place, Size memory);
 extern void dc_stats_attach(void *place);
 
 extern DcSharedStats *dc_stats_get(Oid database, uint32 widget);
+extern DcSharedStats *dc_stats_common(void);
 extern void dc_stats_release(Oid database, uint32 widget);
 extern void dc_stats_forget(Oid database);
 extern void dc_stats_reset(Oid database);

@@ -195,7 +195,8 @@ dashcache_entry_list(PG_FUNCTION_ARGS)
  */
 
 /*
- * dashcache.counters(widget) -> the counters, in the order of DcCounter
+ * dashcache.counters(widget) -> the counters, in the order of DcCounter; nulls if it
+ * has none of its own
  */
 Datum
 dashcache_widget_counters(PG_FUNCTION_ARGS)
@@ -213,7 +214,10 @@ dashcache_widget_counters(PG_FUNCTION_ARGS)
 		DcSharedStats *stats = dc_stats_get(MyDatabaseId, PG_GETARG_INT32(0));
 
 		for (int i = 0; i < DC_COUNTERS; i++)
+		{
 			values[i] = Int64GetDatum(dc_stats_read(stats, i));
+			nulls[i] = stats == dc_stats_common();
+		}
 	}
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
 													  values, nulls)));

@@ -117,6 +117,24 @@ fits_tenant(const DcKey *key, Size size)
 	return true;
 }
 
+/* Is it not known what a widget alone holds? */
+static bool
+is_counted_with_others(Oid database, uint32 widget)
+{
+	return dc_stats_get(database, widget) == dc_stats_common();
+}
+
+/* How many bytes a widget holds; if that is not known, its chain, which others share. */
+static uint64
+used_by_widget(Oid database, uint32 widget)
+{
+	DcSharedStats *stats = dc_stats_get(database, widget);
+
+	if (stats == dc_stats_common())
+		return dc_chain_used(DC_CHAIN_WIDGET, database, widget);
+	return dc_stats_read(stats, DC_COUNT_STORED_BYTES);
+}
+
 /* How many bytes the group's widgets hold, and which of them the most. */
 static uint64
 used_by_group(Oid database, const DcGroup *group, uint32 *largest)
@@ -127,8 +145,7 @@ used_by_group(Oid database, const DcGroup *group, uint32 *largest)
 	*largest = group->widgets[0];
 	for (int i = 0; i < group->nwidgets; i++)
 	{
-		uint64		bytes = dc_stats_read(dc_stats_get(database, group->widgets[i]),
-										  DC_COUNT_STORED_BYTES);
+		uint64		bytes = used_by_widget(database, group->widgets[i]);
 
 		used += bytes;
 		if (bytes > most)
@@ -138,6 +155,24 @@ used_by_group(Oid database, const DcGroup *group, uint32 *largest)
 		}
 	}
 	return used;
+}
+
+/*
+ * Evict one entry of the group: of the widget that holds most, mostly.  False: none
+ * was found, and "known" says whether that is because all that it holds is known.
+ */
+static bool
+evict_of_group(Oid database, const DcGroup *group, uint32 largest, bool *known)
+{
+	bool		evicted = evict_own(DC_CHAIN_WIDGET, database, largest,
+									DC_STORE_DASHBOARD_EVICTED);
+
+	*known = !is_counted_with_others(database, largest);
+	/* what is held there may be others' */
+	for (int i = 0; i < group->nwidgets && !evicted && !*known; i++)
+		evicted = evict_own(DC_CHAIN_WIDGET, database, group->widgets[i],
+							DC_STORE_DASHBOARD_EVICTED);
+	return evicted;
 }
 
 /* The same for the limit of the widget's dashboard. */
@@ -154,9 +189,14 @@ fits_group(const DcKey *key, const DcGroup *group, Size size)
 		fits = false;
 	while (fits && used_by_group(key->database, group, &largest) + size > group->limit)
 	{
-		fits = evict_own(DC_CHAIN_WIDGET, key->database, largest,
-						 DC_STORE_DASHBOARD_EVICTED);
-		evicted |= fits;
+		bool		known;
+
+		if (evict_of_group(key->database, group, largest, &known))
+			evicted = true;
+		else if (known)
+			fits = false;
+		else
+			break;
 	}
 	if (!fits)
 	{

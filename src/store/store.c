@@ -256,11 +256,19 @@ dc_store_unlock(const DcKey *key)
 	LWLockRelease(&dc_partition_of(key->hash)->lock);
 }
 
+/*
+ * Count an entry in, or out.  Out of what it was counted in: a widget that has found
+ * no slot for its counters may have got one since.
+ */
 static void
-count_gauges(const DcSharedEntry *entry, int sign, Size size)
+count_gauges(DcSharedEntry *entry, int sign, Size size)
 {
-	DcSharedStats *stats = dc_stats_get(entry->database, entry->widget);
+	DcSharedStats *stats = dc_stats_common();
 
+	if (sign > 0 || !(pg_atomic_read_u32(&entry->marks) & DC_MARK_COMMON))
+		stats = dc_stats_get(entry->database, entry->widget);
+	if (sign > 0 && stats == dc_stats_common())
+		dc_entry_mark(entry, DC_MARK_COMMON);
 	dc_stats_add(stats, DC_COUNT_ENTRIES, sign);
 	dc_stats_add(stats, DC_COUNT_BYTES, sign * (int64) entry->answer_len);
 	dc_stats_add(stats, DC_COUNT_STORED_BYTES, sign * (int64) size);
@@ -580,7 +588,7 @@ export_entry(const DcSharedEntry *entry, void *arg)
 	DcUsage		usage = {
 		.hits = dc_entry_hits(e),
 		.last_used_at = dc_entry_last_used(e),
-		.marks = pg_atomic_read_u32(&e->marks),
+		.marks = pg_atomic_read_u32(&e->marks) & ~DC_MARK_COMMON,
 		.unused_refreshes = e->unused_refreshes,
 		.credit = e->credit
 	};

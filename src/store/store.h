@@ -138,6 +138,7 @@ StaticAssertDecl(offsetof(DcSharedEntry, data) == 128, "an entry is small");
 #define DC_MARK_VISITED 1		/* used since eviction last passed by */
 #define DC_MARK_USED 2			/* used since it was computed */
 #define DC_MARK_OUTDATED 4		/* was found invalid by a newer snapshot */
+#define DC_MARK_COMMON 8		/* is counted in dc_stats_common() */
 
 /* A time in whole seconds; they last until 2136. */
 #define DC_SECONDS(at) ((uint32) ((at) / USECS_PER_SEC))
