@@ -22,6 +22,12 @@
 #include "utils/memutils.h"
 
 /*
+ * What is larger is kept as it is.  The server hands out no more than MaxAllocSize
+ * in one piece, and compressing takes more room than what is compressed.
+ */
+#define COMPRESS_UP_TO (MaxAllocSize / 16 * 15)
+
+/*
  * A compressed copy of an answer; NULL if it is to be kept as it is, since it is
  * short or would not become shorter by a quarter.
  */
@@ -33,7 +39,7 @@ dc_compress(const char *payload, Size payload_len, Size *len)
 	ToastCompressionId method = TOAST_PGLZ_COMPRESSION_ID;
 
 	if (dc_compression == DC_COMPRESSION_OFF || payload_len < DC_COMPRESS_FROM ||
-		payload_len > MaxAllocSize - VARHDRSZ)
+		payload_len > COMPRESS_UP_TO)
 		return NULL;
 
 	plain = palloc(VARHDRSZ + payload_len);
