@@ -28,7 +28,7 @@
  * Raise it with any change of the format or of what the fields mean, such as that
  * of a tenant's bytes, of a hash, or of a stamp's number.
  */
-#define FORMAT 2
+#define FORMAT 3
 
 static const char magic[8] = "dashc\r\n\032";
 
@@ -62,6 +62,7 @@ transfer_header(DcSavedFile *file, DcSavedHeader *header)
 	FIELD(origin->system);
 	FIELD(origin->checkpoint);
 	FIELD(origin->timeline);
+	FIELD(origin->control);
 	FIELD(origin->build);
 	FIELD(header->stats_since);
 	FIELD(header->nstats);

@@ -24,6 +24,7 @@ typedef struct DcSavedOrigin
 	uint64		system;			/* the cluster's system identifier */
 	uint64		checkpoint;		/* where its shutdown checkpoint is */
 	uint32		timeline;
+	uint32		control;		/* pg_control's checksum */
 	char		build[256];		/* the server and the libraries that hash */
 } DcSavedOrigin;
 

@@ -132,7 +132,10 @@ release_of_no_definition(Oid database, uint32 widget, const uint64 *counters, vo
 {
 	const Definitions *definitions = arg;
 
-	/* one that has entries is younger than what we have read, or has a late one */
+	/*
+	 * one that has entries is younger than what we have read, or has a late
+	 * one
+	 */
 	if (database == MyDatabaseId && counters[DC_COUNT_ENTRIES] == 0 &&
 		hash_search(definitions->table, &widget, HASH_FIND, NULL) == NULL)
 		dc_stats_release(database, widget);

@@ -373,13 +373,23 @@ sub crc32c
 	}
 	return $crc ^ 0xFFFFFFFF;
 }
-my $header = substr $saved, 0, 340;
-is(unpack('L', substr $header, 336), crc32c(substr $header, 0, 336), 'the header is as this test thinks');
+my $header = substr $saved, 0, 344;
+is(unpack('L', substr $header, 340), crc32c(substr $header, 0, 340), 'the header is as this test thinks');
 $header =~ s/dashcache 1\.0/dashcache 0.9/ or die;
-substr($header, 336) = pack 'L', crc32c(substr $header, 0, 336);
-write_bytes($file, $header . substr $saved, 340);
+substr($header, 340) = pack 'L', crc32c(substr $header, 0, 340);
+write_bytes($file, $header . substr $saved, 344);
 start();
 refused('another version of the server, of dashcache', 'another build');
+
+fill();
+$node->stop('fast');
+$saved = read_bytes($file);
+$header = substr $saved, 0, 344;
+$header =~ s/(ICU [^,]+, )([0-9a-f]{8}),/$1 . ($2 eq '00000000' ? '00000001' : '00000000') . ','/e or die;
+substr($header, 340) = pack 'L', crc32c(substr $header, 0, 340);
+write_bytes($file, $header . substr $saved, 344);
+start();
+refused('another version of the server, of dashcache', 'the same version, configured with other options');
 
 fill();
 $node->stop('fast');
@@ -392,6 +402,48 @@ wait_for_restored($copy);
 cmp_ok(restored($copy), '>', 0, 'a copy of the stopped server starts from the same state: restored');
 like(answer(1, $copy), qr/^\d+\|cache\|t$/, 'and served');
 $copy->stop('fast');
+
+# Two copies that go on, each with data of its own, and stop at the same place.
+my @twins = map { Dashcache::Test::Node->new("twin$_") } 1, 2;
+foreach my $twin (@twins)
+{
+	$twin->init_from_backup($node, 'cold');
+	$twin->append_conf('postgresql.conf', "dashcache.workers = 0\nautovacuum = off");
+	$twin->start;
+	wait_for_restored($twin);
+	$twin->sql('UPDATE item SET v = v + ' . ($twin == $twins[0] ? 1 : 2) . ' WHERE tenant = 1');
+	$twin->sql('SELECT dashcache_get(1)');
+}
+sub stopped_at
+{
+	my ($out) = run_command([ 'pg_controldata', shift->data_dir ]);
+
+	return $out =~ /Latest checkpoint location: +(\S+)/ ? $1 : die $out;
+}
+$twins[0]->sql(q{SELECT pg_logical_emit_message(false, '', repeat('x', 30000))});
+$twins[0]->stop('fast');
+# the time of a checkpoint is in seconds
+my $second = time;
+$twins[1]->wait_for("SELECT extract(epoch FROM clock_timestamp()) > $second + 1");
+my $place = stopped_at($twins[0]);
+foreach my $rest (3000, 0)
+{
+	# a record has 54 bytes besides the message, a page 24, and all is a multiple of eight
+	$twins[1]->sql(qq{
+		SELECT pg_logical_emit_message(false, '', repeat('x', (there - here - $rest - 56 - 24 * (div(there - $rest, 8192) - div(here, 8192)))::int))
+		FROM (SELECT pg_current_wal_insert_lsn() - '0/0' AS here, '$place'::pg_lsn - '0/0' AS there) at});
+}
+$twins[1]->stop('fast');
+SKIP:
+{
+	# the server may have had something to write of its own accord
+	skip 'two copies have not stopped at the same place', 4 if stopped_at($twins[1]) ne $place;
+	write_bytes($twins[1]->data_dir . '/pg_stat/dashcache.saved', read_bytes($twins[0]->data_dir . '/pg_stat/dashcache.saved'));
+	my $twins_position = $twins[1]->log_position;
+	$twins[1]->start;
+	refused('not written at the shutdown from which', 'of another copy, from the same place', $twins[1], $twins_position);
+	$twins[1]->stop('fast');
+}
 
 my $restored = Dashcache::Test::Node->new('restored');
 $restored->init_from_backup($node, 'hot');

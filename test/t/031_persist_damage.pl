@@ -86,12 +86,12 @@ $node->stop('fast');
 
 # the start itself
 my $now = slurp_file($file);
-foreach my $n (0, 1, 11, 12, 200, 339, 340, 341, length($now) / 2, length($now) - 1)
+foreach my $n (0, 1, 11, 12, 200, 343, 344, 345, length($now) / 2, length($now) - 1)
 {
 	start_with(substr($now, 0, $n), "cut off after $n bytes");
 	$now = slurp_file($file);
 }
-foreach my $n (0, 9, 12, 20, 30, 100, 300, 336, 339, 345, 450, length($now) - 400, length($now) - 1)
+foreach my $n (0, 9, 12, 20, 30, 100, 300, 340, 343, 349, 450, length($now) - 400, length($now) - 1)
 {
 	substr($now, $n, 1) ^= "\x10";
 	start_with($now, "byte $n is another");
