@@ -64,8 +64,9 @@ dc_limit_reached(DcStoreEvent event)
 	TimestampTz now = GetCurrentTimestamp();
 	uint64		said = pg_atomic_read_u64(&dc_store->said_at[event]);
 
+	/* should the clock have been put back, that is no reason to be silent */
 	if (texts[event].message == NULL ||
-		(said != 0 && now - (TimestampTz) said < USECS_PER_MINUTE) ||
+		(now >= (TimestampTz) said && now - (TimestampTz) said < USECS_PER_MINUTE) ||
 		!pg_atomic_compare_exchange_u64(&dc_store->said_at[event], &said, (uint64) now))
 		return;
 	ereport(LOG,
