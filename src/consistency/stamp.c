@@ -316,7 +316,13 @@ dc_xid_widen(TransactionId xid, uint64 next)
 	return next - (uint32) ((uint32) next - xid);
 }
 
-/* The newest of all prepared transactions, as a full ID; 0 if there is none. */
+/*
+ * The newest of all prepared transactions, as a full ID; 0 if there is none.  One that
+ * has ended since the start is found, too, as it has to be: who asks first may do so
+ * with a snapshot from before its end.  Its process entry keeps the ID
+ * (ProcArrayRemove() clears the copy in ProcGlobal alone) until another transaction is
+ * prepared there, whose ID is higher.
+ */
 static uint64
 newest_prepared(void)
 {

@@ -111,6 +111,21 @@ is($reader->query("SELECT data->>'v' FROM dashcache_fetch(1)"),
 like_both(77, 1, 'the others get the new one');
 $reader->query('COMMIT');
 
+# The same where nobody has asked before its end, and another one has been prepared
+# in its place since.
+$reader->quit;
+$node->append_conf('postgresql.conf', 'dashcache.workers = 0');
+prepare('in its place', 78);
+$node->restart;
+$reader = $node->session;
+$reader->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+$node->sql("COMMIT PREPARED 'in its place'");
+$node->sql("BEGIN; UPDATE item SET v = 0 WHERE id = 2; PREPARE TRANSACTION 'another'; ROLLBACK PREPARED 'another'");
+is($reader->query("SELECT data->>'v' FROM dashcache_fetch(1)"), '77', 'an old snapshot is the first that asks: the old answer');
+like_both(78, 1, 'the others get the new one again');
+$reader->query('COMMIT');
+$node->append_conf('postgresql.conf', 'dashcache.workers = 2');
+
 # A prepared transaction moves a row to another tenant, which a writer below that
 # row does not see yet. By when the move is committed the writer has looked for the
 # tenant, and is not known to the new one; so nothing is stored until it has ended.
