@@ -33,8 +33,10 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
@@ -138,26 +140,31 @@ bool
 dc_drops_extension(Node *statement)
 {
 	DropStmt   *drop = (DropStmt *) statement;
+	Oid			extension;
 	ListCell   *lc;
 
-	if ((!IsA(statement, DropStmt) && !IsA(statement, DropOwnedStmt)) ||
-		!OidIsValid(get_extension_oid("dashcache", true)))
+	if (!IsA(statement, DropStmt) && !IsA(statement, DropOwnedStmt))
+		return false;
+	extension = get_extension_oid("dashcache", true);
+	if (!OidIsValid(extension))
 		return false;
 	if (IsA(statement, DropOwnedStmt))
 		return drops_owned((DropOwnedStmt *) statement, dc_catalog_owner());
 	foreach(lc, drop->objects)
 	{
 		Oid			schema;
+		Oid			view;
 
 		if (drop->removeType == OBJECT_EXTENSION &&
 			strcmp(strVal(lfirst(lc)), "dashcache") == 0)
 			return true;
 		if (drop->removeType != OBJECT_SCHEMA || drop->behavior != DROP_CASCADE)
 			continue;
-		/* the schema that it was created in */
+		/* the schema that it was created in; anybody may have such a view */
 		schema = get_namespace_oid(strVal(lfirst(lc)), true);
-		if (OidIsValid(schema) &&
-			OidIsValid(get_relname_relid("dashcache_status", schema)))
+		view = OidIsValid(schema) ? get_relname_relid("dashcache_status", schema) : InvalidOid;
+		if (OidIsValid(view) &&
+			getExtensionOfObject(RelationRelationId, view) == extension)
 			return true;
 	}
 	return false;

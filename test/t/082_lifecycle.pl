@@ -82,6 +82,15 @@ $node->sql('BEGIN; DROP EXTENSION dashcache; ROLLBACK');
 is($node->sql('SELECT count(*) FROM cron.job WHERE jobname LIKE $$dashcache%$$'), '2', 'and still after a rollback');
 my ($result, $out, $error) = $node->psql('postgres', 'SET ROLE app; DROP EXTENSION dashcache');
 like($error, qr/must be owner of extension dashcache/, 'not everybody may drop it');
+$node->sql(q{
+	CREATE SCHEMA alike AUTHORIZATION app;
+	SET ROLE app;
+	CREATE VIEW alike.dashcache_status AS SELECT 1;
+	SET client_min_messages = warning;
+	DROP SCHEMA alike CASCADE;
+	RESET ROLE;
+	SELECT dashcache_get(1)});
+is($node->sql('SELECT count(*) FROM cron.job WHERE jobname LIKE $$dashcache%$$'), '2', 'and a schema that looks like its own is another one');
 $node->sql('CREATE VIEW mine AS SELECT * FROM dashcache_stats');
 ($result, $out, $error) = $node->psql('postgres', 'DROP EXTENSION dashcache');
 like($error, qr/view mine depends on view dashcache_stats/, 'nor while something depends on it');
