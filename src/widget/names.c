@@ -12,10 +12,12 @@
  * The text is changed, and not made anew from what the server has understood: that
  * would lose the types of parameters, and what was written for readers.
  *
- * Whether this has worked is for the parser to say: the new text has to read the
- * same tables, and to have columns of the same names.  If not (NATURAL JOIN and
- * USING want equal names, say), the query is left alone, and is a problem to be
- * mended by dashcache_define().
+ * Whether this has worked is for the parser to say: the new text has to be the same
+ * query, but for what is called by which name, and to have columns of the same names.
+ * If not, the query is left alone, and is a problem to be mended by
+ * dashcache_define().  NATURAL JOIN and USING want equal names, say; and a new name
+ * may be that of something nearer, so that what was compared with the tenant would
+ * now be compared with itself.
  *
  * Locking: dashcache.widget's row, as redo.c does.
  *
@@ -63,7 +65,7 @@ typedef struct Noted
 	DcSettings	settings;
 	DcRoles		roles;			/* whose code it may run */
 	List	   *names;			/* of QueryName, by location */
-	List	   *relations;		/* OIDs */
+	Query	   *meaning;		/* without names */
 	List	   *columns;		/* names of what it returns */
 	Oid			tenant_type;
 } Noted;
@@ -100,7 +102,6 @@ typedef struct Search
 								 * column */
 	List	   *levels;			/* of Query, the innermost first */
 	List	   *names;			/* of QueryName: columns */
-	List	   *relations;
 } Search;
 
 /* The name of a column in the select list, where it is told without looking far. */
@@ -214,7 +215,6 @@ search_var(const Var *var, Search *search)
 static bool
 search_query(Node *node, Search *search)
 {
-	ListCell   *lc;
 	bool		stop;
 
 	if (node == NULL)
@@ -227,13 +227,6 @@ search_query(Node *node, Search *search)
 	if (!IsA(node, Query))
 		return expression_tree_walker(node, search_query, search);
 
-	foreach(lc, ((Query *) node)->rtable)
-	{
-		RangeTblEntry *rte = lfirst(lc);
-
-		if (rte->rtekind == RTE_RELATION)
-			search->relations = list_append_unique_oid(search->relations, rte->relid);
-	}
 	search->levels = lcons(node, search->levels);
 	stop = query_tree_walker((Query *) node, search_query, search, QTW_IGNORE_JOINALIASES);
 	search->levels = list_delete_first(search->levels);
@@ -298,6 +291,30 @@ compare_names(const ListCell *a, const ListCell *b)
 }
 
 /*
+ * Take out of a parsed query what things are called by, so that two can be compared
+ * by what they mean.
+ */
+static bool
+forget_names(Node *node, void *arg)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, forget_names, arg, QTW_EXAMINE_RTES_BEFORE);
+	if (IsA(node, RangeTblEntry))
+	{
+		((RangeTblEntry *) node)->alias = NULL;
+		((RangeTblEntry *) node)->eref = NULL;
+		return false;
+	}
+	if (IsA(node, CommonTableExpr))
+		((CommonTableExpr *) node)->ctecolnames = NIL;
+	else if (IsA(node, TargetEntry))
+		((TargetEntry *) node)->resname = NULL;
+	return expression_tree_walker(node, forget_names, arg);
+}
+
+/*
  * Find out what the query of "noted" names.  As its owner and under its settings;
  * throws if the query has an error.
  */
@@ -331,7 +348,6 @@ find_names(Noted *noted)
 	}
 	list_sort(search.names, compare_names);
 	noted->names = search.names;
-	noted->relations = search.relations;
 	noted->columns = NIL;
 	foreach(lc, query->targetList)
 	{
@@ -340,6 +356,8 @@ find_names(Noted *noted)
 		if (!entry->resjunk)
 			noted->columns = lappend(noted->columns, makeString(entry->resname));
 	}
+	(void) forget_names((Node *) query, NULL);
+	noted->meaning = query;
 }
 
 /*-------------------------------------------------------------------------
@@ -506,7 +524,8 @@ new_name(const QueryName *name)
 	relname = get_rel_name(name->relid);
 	if (relname == NULL || RangeVarGetRelid(name->table, NoLock, true) == name->relid)
 		return NULL;
-	if (RelationIsVisible(name->relid))
+	/* who has said where it is did not want it looked for */
+	if (name->table->schemaname == NULL && RelationIsVisible(name->relid))
 		return quote_identifier(relname);
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(name->relid)),
 									  relname);
@@ -567,9 +586,7 @@ follow(void *arg)
 		find_names(&now);
 	dc_owner_end(&as_owner);
 	if (now.query == NULL || now.tenant_type != noted->tenant_type ||
-		!equal(now.columns, noted->columns) ||
-		list_difference_oid(now.relations, noted->relations) != NIL ||
-		list_difference_oid(noted->relations, now.relations) != NIL)
+		!equal(now.columns, noted->columns) || !equal(now.meaning, noted->meaning))
 		return;
 
 	dc_catalog_lock_widget(noted->widget);

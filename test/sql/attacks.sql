@@ -591,6 +591,33 @@ SELECT try('CREATE FUNCTION public.dashcache_get(int, text) RETURNS json LANGUAG
 SELECT try('ALTER FUNCTION public.dashcache_check() SECURITY INVOKER');
 RESET ROLE;
 
+-- 31. names given to one's own columns and tables, so that a query that follows them compares something else
+GRANT USAGE ON SCHEMA m TO dashcache_alice;
+SET ROLE dashcache_mallory;
+CREATE TABLE m.who (id bigint, label text);
+INSERT INTO m.who VALUES (1, 'one'), (2, 'two');
+GRANT SELECT, TRIGGER ON m.who TO dashcache_alice;
+SET ROLE dashcache_alice;
+SET search_path = m, app, public;
+SELECT dashcache_define('outer', 'SELECT label, (SELECT sum(x) FROM app.numbers n WHERE n.company_id = id) AS sum FROM m.who WHERE id = $1', 'named', result => 'row');
+SELECT dashcache_define('with', 'WITH persons AS (SELECT $1::bigint AS id, sum(x)::text AS label FROM who, app.numbers) SELECT who.id, who.label FROM who WHERE who.id = $1', 'named', result => 'row');
+RESET search_path;
+SELECT dashcache_grant('named', 'dashcache_mallory');
+SELECT data FROM dashcache_fetch(1, 'named');
+SET ROLE dashcache_mallory;
+SELECT try('ALTER TABLE m.who RENAME id TO company_id');
+SELECT try('SELECT dashcache_get(1, ''named'', ''outer'')');
+SELECT try('ALTER TABLE m.who RENAME company_id TO id');
+SELECT data FROM public.dashcache_fetch(1, 'named');
+SELECT try('ALTER TABLE m.who RENAME TO persons');
+SELECT try('SELECT dashcache_get(1, ''named'', ''with'')');
+SELECT try('ALTER TABLE m.persons RENAME TO who');
+SELECT try('ALTER TABLE m.who RENAME label TO "x"":1,""y"');
+SELECT data FROM public.dashcache_fetch(1, 'named', 'outer');
+RESET ROLE;
+SELECT query, problem FROM dashcache.widget WHERE dashboard = 'named' ORDER BY id;
+SELECT dashcache_drop(NULL, 'named');
+
 -------------------------------------------------------------------------------
 -- nothing has come of it all
 SELECT rolsuper FROM pg_roles WHERE rolname = 'dashcache_mallory';
