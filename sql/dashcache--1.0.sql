@@ -224,7 +224,7 @@ COMMENT ON COLUMN dashcache.visit.hours IS 'for each of the 168 hours of the wee
 
 CREATE DOMAIN dashcache.owned_dashboards AS oid;
 CREATE DOMAIN dashcache.granted_dashboards AS oid;
-COMMENT ON DOMAIN dashcache.owned_dashboards IS 'who has a privilege on it owns dashboards, widgets or overrides: so that DROP ROLE knows';
+COMMENT ON DOMAIN dashcache.owned_dashboards IS 'who has a privilege on it owns dashboards, widgets or overrides, or code that these may run: so that DROP ROLE knows';
 COMMENT ON DOMAIN dashcache.granted_dashboards IS 'who has a privilege on it was granted dashboards: so that DROP ROLE knows';
 REVOKE ALL ON TYPE dashcache.owned_dashboards, dashcache.granted_dashboards FROM PUBLIC;
 

@@ -12,6 +12,7 @@
 #include "warm/tenants.h"
 #include "widget/acl.h"
 #include "widget/catalog.h"
+#include "widget/role_use.h"
 #include "widget/settings.h"
 
 #include "catalog/pg_type.h"
@@ -223,6 +224,7 @@ dashcache_configure(PG_FUNCTION_ARGS)
 					   1, types, values, NULL);
 	dc_catalog_end(&work);
 	dc_catalog_changed();
+	dc_role_use_tell();
 	dc_demand_at_commit();
 	PG_RETURN_VOID();
 }

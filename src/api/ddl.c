@@ -301,21 +301,30 @@ redo_concerned(Concern *concern)
 }
 
 /*
- * Is there anything to look at?  What was not looked at yet is left alone: this
- * may be a command of the restore that brings it (warm/restored.c).  In the middle
- * of our own script the tables may be of no version at all.
+ * Are our tables there, as we know them?  In the middle of our own script they may
+ * be of no version at all.
  */
 bool
-dc_ddl_have_widgets(void)
+dc_ddl_have_tables(void)
 {
-	dc_demand_put_off_repair();
 	if (creating_extension &&
 		CurrentExtensionObject == get_extension_oid("dashcache", true))
 		return false;
 	return OidIsValid(dc_catalog_relid(DC_TABLE_WIDGET)) &&
 		OidIsValid(dc_catalog_relid(DC_TABLE_DEPENDENCY)) &&
 		OidIsValid(dc_catalog_relid(DC_TABLE_VERIFIED)) &&
-		dc_catalog_fits() &&
+		dc_catalog_fits();
+}
+
+/*
+ * Is there anything to look at?  What was not looked at yet is left alone: this
+ * may be a command of the restore that brings it (warm/restored.c).
+ */
+static bool
+have_widgets(void)
+{
+	dc_demand_put_off_repair();
+	return dc_ddl_have_tables() &&
 		select_widgets("SELECT widget FROM dashcache.verified LIMIT 1", 0, NULL, NULL) != NIL;
 }
 
@@ -418,7 +427,7 @@ widgets_to_rename(Node *statement)
 		Oid			type = TEXTOID;
 		Datum		value = CStringGetTextDatum(rename->subname);
 
-		return !dc_ddl_have_widgets() ? NIL :
+		return !have_widgets() ? NIL :
 			select_widgets("SELECT DISTINCT d.widget FROM dashcache.dependency d"
 						   " JOIN pg_catalog.pg_class c ON c.oid = d.object"
 						   " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
@@ -434,7 +443,7 @@ widgets_to_rename(Node *statement)
 		return NIL;
 
 	relid = RangeVarGetRelid(table, NoLock, true);
-	if (!OidIsValid(relid) || !dc_owns_relation(relid) || !dc_ddl_have_widgets())
+	if (!OidIsValid(relid) || !dc_owns_relation(relid) || !have_widgets())
 		return NIL;
 	relids = IsA(statement, RenameStmt) && rename->renameType == OBJECT_COLUMN ?
 		find_all_inheritors(relid, NoLock, NULL) : list_make1_oid(relid);
@@ -480,7 +489,7 @@ dashcache_ddl_begins(PG_FUNCTION_ARGS)
 		{
 			Oid			relid = RangeVarGetRelid(statement->relation, NoLock, true);
 
-			if (OidIsValid(relid) && dc_ddl_have_widgets())
+			if (OidIsValid(relid) && have_widgets())
 				concern.certain = list_concat_unique_int(concern.certain,
 														 widgets_on('r', relid));
 		}
@@ -570,19 +579,20 @@ dashcache_ddl_ended(PG_FUNCTION_ARGS)
 		dc_catalog_changed();
 		dc_demand_repair_at_commit();
 	}
-	else if (dc_ddl_have_widgets())
+	else
 	{
+		/* it goes, whether or not it was looked at */
+		if (IsA(statement, DropOwnedStmt) && dc_ddl_have_tables())
+			dc_roles_drop_owned(((DropOwnedStmt *) statement)->roles);
+		if (!have_widgets())
+			PG_RETURN_NULL();
 		dc_names_follow();
 		read_event("SELECT command_tag, classid, objid FROM pg_catalog.pg_event_trigger_ddl_commands()",
 				   &concern, false);
 		if (IsA(statement, GrantStmt))
 			concern_grant(&concern, (GrantStmt *) statement);
-		if (IsA(statement, DropOwnedStmt))
-		{
-			dc_roles_drop_owned(((DropOwnedStmt *) statement)->roles);
-			/* privileges of the role are gone, too */
-			concern.all = true;
-		}
+		/* privileges of the role are gone, too */
+		concern.all |= IsA(statement, DropOwnedStmt);
 		redo_concerned(&concern);
 	}
 	PG_RETURN_NULL();
@@ -598,7 +608,7 @@ dashcache_objects_dropped(PG_FUNCTION_ARGS)
 	Concern		concern = {0};
 
 	check_called_by_event(fcinfo);
-	if (dc_ddl_have_widgets())
+	if (have_widgets())
 	{
 		read_event("SELECT object_type, classid, objid FROM pg_catalog.pg_event_trigger_dropped_objects()"
 				   " WHERE NOT is_temporary AND (original OR classid IN ("

@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-extern bool dc_ddl_have_widgets(void);
+extern bool dc_ddl_have_tables(void);
 extern void dc_ddl_look_at(const char *widgets);
 
 #endif							/* DASHCACHE_DDL_H */

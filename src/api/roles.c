@@ -91,7 +91,11 @@ dc_roles_drop_owned(List *specifications)
 {
 	static const char *const statements[] = {
 		"DELETE FROM dashcache.grantee WHERE role = ANY ($1)",
-		"DELETE FROM dashcache.override WHERE role = ANY ($1)"
+		"DELETE FROM dashcache.override WHERE role = ANY ($1)",
+		"UPDATE dashcache.widget SET roles = ARRAY(SELECT r FROM pg_catalog.unnest(roles) r WHERE r <> ALL ($1))"
+		" WHERE roles && $1::pg_catalog.regrole[]",
+		"UPDATE dashcache.dashboard SET tenants_roles = ARRAY(SELECT r FROM pg_catalog.unnest(tenants_roles) r WHERE r <> ALL ($1))"
+		" WHERE tenants_roles && $1::pg_catalog.regrole[]"
 	};
 	Datum		roles = roles_of(specifications);
 	Oid		   *oids = (Oid *) ARR_DATA_PTR(DatumGetArrayTypeP(roles));
@@ -138,19 +142,22 @@ dc_roles_reassigned(Node *command)
 	ReassignOwnedStmt *statement = (ReassignOwnedStmt *) command;
 	static const char *const statements[] = {
 		"UPDATE dashcache.dashboard SET owner = $2,"
-		"  tenants_roles = CASE WHEN tenants_roles && $1::pg_catalog.regrole[] THEN tenants_roles || $2::pg_catalog.regrole ELSE tenants_roles END"
+		"  tenants_roles = CASE WHEN tenants_roles && $1::pg_catalog.regrole[]"
+		"   THEN $2::pg_catalog.regrole || ARRAY(SELECT r FROM pg_catalog.unnest(tenants_roles) r WHERE r <> ALL ($1)) ELSE tenants_roles END"
 		" WHERE owner = ANY ($1)",
-		"UPDATE dashcache.widget SET owner = $2, roles = roles || $2::pg_catalog.regrole WHERE owner = ANY ($1)",
+		"UPDATE dashcache.widget SET owner = $2,"
+		"  roles = $2::pg_catalog.regrole || ARRAY(SELECT r FROM pg_catalog.unnest(roles) r WHERE r <> ALL ($1))"
+		" WHERE owner = ANY ($1)",
 		"UPDATE dashcache.override SET role = $2 WHERE role = ANY ($1)",
 		"UPDATE dashcache.job SET role = $2 WHERE role = ANY ($1)"
 	};
 
-	if (!dc_ddl_have_widgets())
+	if (!dc_ddl_have_tables())
 		return;
 	dc_lock_definitions();
 	execute(statements, lengthof(statements), roles_of(statement->roles),
 			get_rolespec_oid(statement->newrole, false));
 	dc_role_use_tell();
 	/* the sources may be another role's now, too */
-	dc_ddl_look_at("SELECT id FROM dashcache.widget");
+	dc_ddl_look_at("SELECT widget FROM dashcache.verified");
 }

@@ -35,6 +35,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/xid8.h"
 
 /* Analyse a query as its owner, under the settings pinned with it. */
@@ -357,7 +358,12 @@ init_outcome(Outcome *outcome, uint32 widget, const WidgetRow *row, bool repair)
 	outcome->widget = widget;
 	outcome->row = row;
 	outcome->repair = repair;
-	outcome->roles = dc_roles_copy(&row->roles);
+	for (int i = 0; i < row->roles.n; i++)
+	{
+		/* the OID of one that was dropped may come to be another's */
+		if (SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(row->roles.list[i])))
+			dc_roles_add(&outcome->roles, row->roles.list[i]);
+	}
 	outcome->standing = row->standing;
 }
 

@@ -6,7 +6,8 @@
  * The server does not know the owner of a dashboard, so it would let him be
  * dropped.  What it does know is who has privileges on what: two domains that
  * are good for nothing else, dashcache.owned_dashboards and
- * dashcache.granted_dashboards, are granted to the owners and the readers.
+ * dashcache.granted_dashboards, are granted to the owners, with those whose code
+ * they have admitted, and the readers.
  * Then DROP ROLE says what is in its way, also from another database, DROP
  * OWNED takes it away, and a dump contains it.
  *
@@ -79,14 +80,20 @@ tell(const char *type, const char *used)
 	dc_catalog_end(&work);
 }
 
-/* Tell the server which roles own dashboards, or parts of them, or read them. */
+/*
+ * Tell the server which roles own dashboards, or parts of them, or read them.  Whose
+ * code was admitted has a part, too: of a role that was dropped there would be
+ * nothing but its OID, which a dump would bring to where it is another's.
+ */
 void
 dc_role_use_tell(void)
 {
 	tell("owned_dashboards",
 		 "SELECT owner AS role FROM dashcache.dashboard"
 		 " UNION SELECT owner FROM dashcache.widget"
-		 " UNION SELECT role FROM dashcache.override");
+		 " UNION SELECT role FROM dashcache.override"
+		 " UNION SELECT pg_catalog.unnest(roles) FROM dashcache.widget"
+		 " UNION SELECT pg_catalog.unnest(tenants_roles) FROM dashcache.dashboard");
 	tell("granted_dashboards",
 		 "SELECT role FROM dashcache.grantee WHERE role <> 0");
 }

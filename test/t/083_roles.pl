@@ -252,6 +252,46 @@ is($node->sql("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'dashcache%'"),
 $heir->quit;
 is($node->sql(q{SELECT refused('DROP ROLE guest') || ' ' || refused('DROP ROLE heir')}), 'done done', 'they can be dropped');
 
+# The same of definitions that were not looked at yet, as after a restore.
+$node->sql(q{CREATE ROLE old; CREATE ROLE new; CREATE ROLE reads;
+	GRANT SELECT, TRIGGER ON t TO old;
+	SET client_min_messages = warning;
+	SET ROLE old;
+	SELECT dashcache_define('w', 'SELECT count(*) FROM t WHERE k = $1', 'restored');
+	SELECT dashcache_grant('restored', 'reads');
+	RESET ROLE;
+	DELETE FROM dashcache.verified});
+$node->sql('DROP OWNED BY reads');
+is($node->sql('SELECT count(*) FROM dashcache.grantee'), '0', 'DROP OWNED after a restore');
+$node->sql('REASSIGN OWNED BY old TO new');
+is($node->sql('SELECT d.owner, w.owner, w.roles FROM dashcache.dashboard d, dashcache.widget w'), 'new|new|{new}', 'REASSIGN OWNED after a restore');
+is($node->sql('SELECT count(*) FROM dashcache.verified'), '0', 'which does not look at anything');
+$node->sql('DROP OWNED BY new');
+is($node->sql('SELECT count(*) FROM dashcache.dashboard'), '0', 'what it owns goes');
+$node->sql('DROP OWNED BY old; DROP ROLE old, new, reads');
+
+# Whose code was admitted: of a role that is gone no OID may be left, which would be
+# another role's elsewhere.
+$node->sql(q{CREATE ROLE definer; CREATE ROLE helper;
+	GRANT SELECT, TRIGGER ON t TO definer;
+	GRANT CREATE ON SCHEMA public TO helper;
+	SET client_min_messages = warning;
+	SET ROLE helper;
+	CREATE FUNCTION helps(bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT $1';
+	CREATE FUNCTION lists() RETURNS SETOF bigint LANGUAGE sql STABLE AS 'SELECT 1::bigint';
+	SET ROLE definer;
+	SELECT dashcache_define('w', 'SELECT count(*) FROM t WHERE k = helps($1)', 'helped');
+	SELECT dashcache_configure('helped', tenants => 'SELECT * FROM lists()');
+	RESET ROLE;
+	ALTER FUNCTION helps(bigint) OWNER TO definer;
+	ALTER FUNCTION lists() OWNER TO definer;
+	REVOKE ALL ON SCHEMA public FROM helper});
+like($node->sql(q{SELECT refused('DROP ROLE helper')}), qr/^2BP01 privileges for type dashcache.owned_dashboards/, 'who was admitted');
+$node->sql('DROP OWNED BY helper');
+is($node->sql('SELECT roles, tenants_roles FROM dashcache.widget, dashcache.dashboard'), '{definer}|{}', 'is no longer');
+is($node->sql(q{SELECT refused('DROP ROLE helper')}), 'done', 'and can go');
+$node->sql('DROP OWNED BY definer; DROP ROLE definer');
+
 # An owner who is gone in spite of all.
 $node->sql('CREATE ROLE gone');
 $node->sql(q{SET client_min_messages = warning; SET ROLE gone;
