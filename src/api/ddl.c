@@ -30,6 +30,7 @@
 #include "widget/triggers.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
@@ -43,6 +44,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
+#include "parser/parse_func.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
@@ -510,6 +512,22 @@ dashcache_ddl_begins(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
+/* Does it concern functions of the server's own, which may be in any query? */
+static bool
+grants_builtin(GrantStmt *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->objects)
+	{
+		if (statement->targtype == ACL_TARGET_ALL_IN_SCHEMA ?
+			strcmp(strVal(lfirst(lc)), "pg_catalog") == 0 :
+			LookupFuncWithArgs(statement->objtype, lfirst(lc), true) < FirstNormalObjectId)
+			return true;
+	}
+	return false;
+}
+
 /*
  * GRANT and REVOKE are not told with their objects; their parse tree names
  * them.  What is not named one by one could be anything.
@@ -540,6 +558,7 @@ concern_grant(Concern *concern, GrantStmt *statement)
 		case OBJECT_FUNCTION:
 		case OBJECT_PROCEDURE:
 		case OBJECT_ROUTINE:
+			concern->all = grants_builtin(statement);
 			concern->certain = list_concat_unique_int(concern->certain,
 													  widgets_on('f', InvalidOid));
 			break;

@@ -403,6 +403,7 @@ try_step(DcAttempt step, Noted *noted)
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
 		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
 		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		error->sqlerrcode == ERRCODE_STATEMENT_TOO_COMPLEX ||
 		error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
 		ReThrowError(error);
 	return false;

@@ -618,6 +618,19 @@ RESET ROLE;
 SELECT query, problem FROM dashcache.widget WHERE dashboard = 'named' ORDER BY id;
 SELECT dashcache_drop(NULL, 'named');
 
+-- 32. DDL where there is hardly any stack left, so that a widget is taken for one that cannot be understood
+SET ROLE dashcache_mallory;
+CREATE FUNCTION m.deep(levels int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN m.deep(levels - 1);
+EXCEPTION WHEN statement_too_complex THEN
+	EXECUTE 'CREATE OR REPLACE FUNCTION m.sum(x text) RETURNS text LANGUAGE sql RETURN x';
+	RETURN 'done';
+END $$;
+SELECT m.deep(1000000);
+RESET ROLE;
+SELECT name, problem FROM dashcache.widget WHERE problem ~ 'stack';
+
 -------------------------------------------------------------------------------
 -- nothing has come of it all
 SELECT rolsuper FROM pg_roles WHERE rolname = 'dashcache_mallory';

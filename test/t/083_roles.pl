@@ -87,6 +87,12 @@ $node->sql('REVOKE analysts FROM owner', 'other');
 like($reader->error($get), qr/permission denied for table t/, 'from another database');
 $node->sql('GRANT analysts TO owner', 'other');
 
+# One of the server's own functions, which any query may call.
+$node->sql('REVOKE EXECUTE ON FUNCTION pg_catalog.sum(int) FROM PUBLIC');
+like($reader->error($get), qr/permission denied for aggregate sum/, 'the owner may no longer call a function of the server');
+$node->sql('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pg_catalog TO PUBLIC');
+is(hit($reader, 'sum'), '{"sum":101}|cache', 'and again');
+
 # A looked at again, while it is broken, and after that.
 $node->sql('REVOKE analysts FROM owner');
 $owner->query("SELECT dashcache_repair('sum')");
