@@ -555,6 +555,9 @@ renamed_query(const Noted *noted)
 		if (now == NULL)
 			continue;
 		end = end_of_name(from, &last);
+		/* all columns, of which this is one: "EXISTS (SELECT * ...", say */
+		if (*last == '*')
+			continue;
 		if (from < done || end == NULL || !identifier_is(last, end, name->old))
 			return NULL;
 		if (name->column != 0)

@@ -19,6 +19,7 @@ SELECT dashcache_define('sub', 'SELECT s.v, (SELECT max(v) FROM item o WHERE o.t
 SELECT dashcache_define('order', 'SELECT -v AS v, item.v AS w, tenant AS v2 FROM item WHERE tenant = $1 GROUP BY item.v, item.tenant ORDER BY v, item.tenant');
 SELECT dashcache_define('window', 'SELECT DISTINCT ON (w) v AS w, rank() OVER (PARTITION BY tenant ORDER BY v DESC) FROM item WHERE tenant = $1 ORDER BY w, v');
 SELECT dashcache_define('star', 'SELECT * FROM note, item i WHERE i.id = note.item AND i.tenant = $1 ORDER BY body');
+SELECT dashcache_define('exists', 'SELECT count(*) FROM item i WHERE i.tenant = $1 AND EXISTS (SELECT * FROM item j WHERE j.v > i.v) AND EXISTS (SELECT x.* FROM item AS x WHERE v < i.v)');
 SELECT dashcache_define('using', 'SELECT count(*) FROM item JOIN item x USING (v) WHERE item.tenant = $1');
 SELECT dashcache_define('part', 'SELECT sum(v) FROM part1 WHERE tenant = $1');
 -- the answers before, and of each widget whether it gives the same now, and is kept
