@@ -704,6 +704,14 @@ SELECT w.dashboard, w.name AS widget, e.tenant, e.params, e.state, e.generated_a
 FROM dashcache.entries() e
 JOIN dashcache.widget w ON w.id = e.widget;
 COMMENT ON VIEW @extschema@.dashcache_entries IS 'what is cached in this database';
+COMMENT ON COLUMN @extschema@.dashcache_entries.dashboard IS 'whose answer';
+COMMENT ON COLUMN @extschema@.dashcache_entries.widget IS 'whose answer';
+COMMENT ON COLUMN @extschema@.dashcache_entries.tenant IS 'whose answer';
+COMMENT ON COLUMN @extschema@.dashcache_entries.params IS 'of the widget; {} where it takes none';
+COMMENT ON COLUMN @extschema@.dashcache_entries.generated_at IS 'when the answer was computed';
+COMMENT ON COLUMN @extschema@.dashcache_entries.expires_at IS 'when its ttl ends; null: never';
+COMMENT ON COLUMN @extschema@.dashcache_entries.last_used_at IS 'the latest hit, to the second';
+COMMENT ON COLUMN @extschema@.dashcache_entries.hits IS 'answers that were served from it, and from those that it has replaced';
 COMMENT ON COLUMN @extschema@.dashcache_entries.state IS 'current, changed (a source has changed since), or expired (its ttl has ended)';
 COMMENT ON COLUMN @extschema@.dashcache_entries.bytes IS 'size of the answer';
 COMMENT ON COLUMN @extschema@.dashcache_entries.stored_bytes IS 'size of the answer as stored, with key and bookkeeping';
@@ -720,6 +728,19 @@ SELECT w.dashboard, w.name AS widget, c.entries, c.bytes, c.hits, c.stale_hits, 
 FROM dashcache.widget w
 CROSS JOIN LATERAL dashcache.counters(w.id) c;
 COMMENT ON VIEW @extschema@.dashcache_stats IS 'counters of each widget since dashcache_status.stats_since';
+COMMENT ON COLUMN @extschema@.dashcache_stats.dashboard IS 'of the widget';
+COMMENT ON COLUMN @extschema@.dashcache_stats.widget IS 'whose counters these are';
+COMMENT ON COLUMN @extschema@.dashcache_stats.entries IS 'that are held now';
+COMMENT ON COLUMN @extschema@.dashcache_stats.bytes IS 'size of their answers';
+COMMENT ON COLUMN @extschema@.dashcache_stats.hits IS 'answers from the cache';
+COMMENT ON COLUMN @extschema@.dashcache_stats.stale_hits IS 'answers that were no longer current, as max_stale allows';
+COMMENT ON COLUMN @extschema@.dashcache_stats.fills IS 'answers that were stored';
+COMMENT ON COLUMN @extschema@.dashcache_stats.errors IS 'computations that failed';
+COMMENT ON COLUMN @extschema@.dashcache_stats.evictions IS 'entries that had to make room';
+COMMENT ON COLUMN @extschema@.dashcache_stats.hit_ratio IS 'hits of all reads, without stale_hits, 0 to 1; null: no reads';
+COMMENT ON COLUMN @extschema@.dashcache_stats.compute_ms_total IS 'milliseconds of computing';
+COMMENT ON COLUMN @extschema@.dashcache_stats.compute_ms_mean IS 'milliseconds of a computation on average';
+COMMENT ON COLUMN @extschema@.dashcache_stats.compute_ms_max IS 'milliseconds of the longest computation';
 COMMENT ON COLUMN @extschema@.dashcache_stats.misses IS 'computed, because no entry would do';
 COMMENT ON COLUMN @extschema@.dashcache_stats.bypasses IS 'computed, because no entry was allowed to do: own writes, an old snapshot, SERIALIZABLE, ...';
 COMMENT ON COLUMN @extschema@.dashcache_stats.changes IS 'entries found outdated by a change of a source';
@@ -744,6 +765,13 @@ FROM dashcache.status() s
 CROSS JOIN pg_catalog.pg_extension x
 WHERE x.extname = 'dashcache';
 COMMENT ON VIEW @extschema@.dashcache_status IS 'the state of the cache, one row';
+COMMENT ON COLUMN @extschema@.dashcache_status.version IS 'of the extension';
+COMMENT ON COLUMN @extschema@.dashcache_status.preloaded IS 'it is in shared_preload_libraries; false: nothing is cached';
+COMMENT ON COLUMN @extschema@.dashcache_status.enabled IS 'dashcache.enabled';
+COMMENT ON COLUMN @extschema@.dashcache_status.in_recovery IS 'this is a standby: all is computed';
+COMMENT ON COLUMN @extschema@.dashcache_status.entries IS 'that are held now, of all databases';
+COMMENT ON COLUMN @extschema@.dashcache_status.workers IS 'that there are now, in all databases';
+COMMENT ON COLUMN @extschema@.dashcache_status.stats_since IS 'since when is counted';
 COMMENT ON COLUMN @extschema@.dashcache_status.memory_total IS 'bytes reserved, dashcache.memory';
 COMMENT ON COLUMN @extschema@.dashcache_status.memory_used IS 'bytes of it that are taken, by entries or for good; see dashcache_memory';
 COMMENT ON COLUMN @extschema@.dashcache_status.memory_free IS 'bytes of it that are free for entries';
@@ -762,6 +790,7 @@ SELECT m.total, m.reserved, m.taken, m.free,
 FROM dashcache.memory() m
 WHERE m.total IS NOT NULL;
 COMMENT ON VIEW @extschema@.dashcache_memory IS 'what dashcache.memory is used for, one row, over all databases; in bytes';
+COMMENT ON COLUMN @extschema@.dashcache_memory.entries IS 'that are held now';
 COMMENT ON COLUMN @extschema@.dashcache_memory.total IS 'dashcache.memory';
 COMMENT ON COLUMN @extschema@.dashcache_memory.reserved IS 'for bookkeeping, whatever is cached';
 COMMENT ON COLUMN @extschema@.dashcache_memory.taken IS 'by entries';
@@ -794,6 +823,7 @@ FROM dashcache.memory_estimates() e
 ORDER BY e.memory;
 COMMENT ON VIEW @extschema@.dashcache_memory_estimate IS
 'the hit ratio that more or less memory would give, estimated from a sample of the keys, over all databases';
+COMMENT ON COLUMN @extschema@.dashcache_memory_estimate.note IS 'the same in words';
 COMMENT ON COLUMN @extschema@.dashcache_memory_estimate.memory IS 'what dashcache.memory would be, in bytes';
 COMMENT ON COLUMN @extschema@.dashcache_memory_estimate.hit_ratio IS 'of the reads for which the cache could be asked; the row of the present size has what there was';
 COMMENT ON COLUMN @extschema@.dashcache_memory_estimate.gain IS 'hit_ratio, less that of the present size';
@@ -836,6 +866,11 @@ CROSS JOIN LATERAL (
 WHERE s.widget IS NOT NULL OR w.problem IS NOT NULL
 ORDER BY w.dashboard, w.id, s.number;
 COMMENT ON VIEW @extschema@.dashcache_sources IS 'what each widget reads, and how changes of it are traced to tenants';
+COMMENT ON COLUMN @extschema@.dashcache_sources.dashboard IS 'of the widget';
+COMMENT ON COLUMN @extschema@.dashcache_sources.widget IS 'what reads it';
+COMMENT ON COLUMN @extschema@.dashcache_sources.source IS 'the table, view or foreign table';
+COMMENT ON COLUMN @extschema@.dashcache_sources.columns IS 'what the widget reads of it; *: all';
+COMMENT ON COLUMN @extschema@.dashcache_sources.problem IS 'what is wrong with the triggers or with the widget; null: nothing';
 COMMENT ON COLUMN @extschema@.dashcache_sources.tenant_key IS 'the column that names the tenant, or why there is none';
 COMMENT ON COLUMN @extschema@.dashcache_sources.invalidation IS 'row: by tenant; any change: touches every tenant; ttl only: changes go unnoticed';
 COMMENT ON COLUMN @extschema@.dashcache_sources.condition IS 'rows that fail it before and after a change make no difference; null: all may';
@@ -846,6 +881,9 @@ SELECT c.at, c.source::regclass AS source, c.tenant, c.operation, c.xid, c.entri
 FROM dashcache.changes() c
 ORDER BY c.at DESC, c.xid DESC;
 COMMENT ON VIEW @extschema@.dashcache_changes IS 'the latest transactions that have made entries stale';
+COMMENT ON COLUMN @extschema@.dashcache_changes.source IS 'the table that was changed';
+COMMENT ON COLUMN @extschema@.dashcache_changes.operation IS 'INSERT, UPDATE, DELETE, TRUNCATE, or several';
+COMMENT ON COLUMN @extschema@.dashcache_changes.xid IS 'the transaction';
 COMMENT ON COLUMN @extschema@.dashcache_changes.at IS 'shortly before the commit, or at PREPARE TRANSACTION';
 COMMENT ON COLUMN @extschema@.dashcache_changes.tenant IS 'null: every tenant';
 COMMENT ON COLUMN @extschema@.dashcache_changes.entries_hit IS 'entries that were found outdated by this change, so far';
@@ -870,6 +908,13 @@ FROM (
 LEFT JOIN dashcache.dashboard d ON d.name = a.dashboard
 ORDER BY a.run DESC;
 COMMENT ON VIEW @extschema@.dashcache_runs IS 'the latest 1000 runs, the last one of each job, and those that have not ended';
+COMMENT ON COLUMN @extschema@.dashcache_runs.run IS 'its number';
+COMMENT ON COLUMN @extschema@.dashcache_runs.job IS 'the job that has asked for it; null: dashcache_warm(), or the start of the server';
+COMMENT ON COLUMN @extschema@.dashcache_runs.started_at IS 'when it was asked for';
+COMMENT ON COLUMN @extschema@.dashcache_runs.finished_at IS 'null: it has not ended';
+COMMENT ON COLUMN @extschema@.dashcache_runs.warmed IS 'entries that were computed';
+COMMENT ON COLUMN @extschema@.dashcache_runs.failed IS 'entries that could not be computed';
+COMMENT ON COLUMN @extschema@.dashcache_runs.last_error IS 'the latest error, or cancelled';
 COMMENT ON COLUMN @extschema@.dashcache_runs.dashboard IS 'null: all that the role owns who asked for it; after a start, all that are warmed then';
 COMMENT ON COLUMN @extschema@.dashcache_runs.planned IS 'entries that were looked at';
 COMMENT ON COLUMN @extschema@.dashcache_runs.already_current IS 'of these, so many needed nothing';
@@ -884,6 +929,12 @@ SELECT n.run, n.dashboard, n.planned, n.warmed + n.already_current + n.failed AS
 FROM dashcache.runs_now() n
 ORDER BY n.run;
 COMMENT ON VIEW @extschema@.dashcache_progress IS 'the runs that have not ended';
+COMMENT ON COLUMN @extschema@.dashcache_progress.run IS 'its number';
+COMMENT ON COLUMN @extschema@.dashcache_progress.dashboard IS 'null: all that the role owns';
+COMMENT ON COLUMN @extschema@.dashcache_progress.planned IS 'entries that are looked at';
+COMMENT ON COLUMN @extschema@.dashcache_progress.done IS 'entries that were looked at so far';
+COMMENT ON COLUMN @extschema@.dashcache_progress.failed IS 'of these, could not be computed';
+COMMENT ON COLUMN @extschema@.dashcache_progress.started_at IS 'when it was asked for';
 COMMENT ON COLUMN @extschema@.dashcache_progress.estimated_end IS 'if it goes on as it has gone so far';
 
 CREATE VIEW @extschema@.dashcache_jobs AS
@@ -901,6 +952,11 @@ LEFT JOIN LATERAL (
 	SELECT r.* FROM @extschema@.dashcache_runs r WHERE r.job = j.id ORDER BY r.run DESC LIMIT 1) l ON true
 ORDER BY j.id;
 COMMENT ON VIEW @extschema@.dashcache_jobs IS 'what is warmed when';
+COMMENT ON COLUMN @extschema@.dashcache_jobs.job IS 'its number';
+COMMENT ON COLUMN @extschema@.dashcache_jobs.schedule IS 'as it was given';
+COMMENT ON COLUMN @extschema@.dashcache_jobs.scheduler IS 'who keeps it: dashcache or pg_cron';
+COMMENT ON COLUMN @extschema@.dashcache_jobs.active IS 'false: paused';
+COMMENT ON COLUMN @extschema@.dashcache_jobs.last_run IS 'when its latest run began';
 COMMENT ON COLUMN @extschema@.dashcache_jobs.dashboard IS 'null: all that the role owns who scheduled it';
 COMMENT ON COLUMN @extschema@.dashcache_jobs.tenant IS 'null: the tenants configured, and those in use lately';
 COMMENT ON COLUMN @extschema@.dashcache_jobs.last_status IS 'running, succeeded, failed (see dashcache_runs.last_error); null: it has not run yet';
@@ -913,6 +969,9 @@ CROSS JOIN LATERAL pg_catalog.unnest(v.hours) WITH ORDINALITY AS h (share, hour)
 WHERE h.share > 0
 ORDER BY v.dashboard, v.tenant, h.hour;
 COMMENT ON VIEW @extschema@.dashcache_visits IS 'what ''predictive'' jobs have learnt: when tenants open a dashboard';
+COMMENT ON COLUMN @extschema@.dashcache_visits.dashboard IS 'which one';
+COMMENT ON COLUMN @extschema@.dashcache_visits.tenant IS 'who has opened it';
+COMMENT ON COLUMN @extschema@.dashcache_visits.since IS 'when it was first opened';
 COMMENT ON COLUMN @extschema@.dashcache_visits.hour_of_week IS 'from 1, Monday 0 to 1 h UTC, to 168';
 COMMENT ON COLUMN @extschema@.dashcache_visits.share IS 'of the latest weeks, in which it was opened in this hour';
 
