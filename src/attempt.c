@@ -45,3 +45,22 @@ dc_attempt(DcAttempt work, void *arg)
 	CurrentResourceOwner = owner;
 	return error;
 }
+
+/*
+ * The same with a query's text, to see whether it is valid: what is no fault of
+ * the query is thrown again.
+ */
+ErrorData *
+dc_attempt_query(DcAttempt work, void *arg)
+{
+	ErrorData  *error = dc_attempt(work, arg);
+
+	if (error != NULL &&
+		(error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		 error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+		 error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		 error->sqlerrcode == ERRCODE_STATEMENT_TOO_COMPLEX ||
+		 error->sqlerrcode == ERRCODE_OUT_OF_MEMORY))
+		ReThrowError(error);
+	return error;
+}

@@ -13,5 +13,6 @@
 typedef void (*DcAttempt) (void *arg);
 
 extern ErrorData *dc_attempt(DcAttempt work, void *arg);
+extern ErrorData *dc_attempt_query(DcAttempt work, void *arg);
 
 #endif							/* DASHCACHE_ATTEMPT_H */

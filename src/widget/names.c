@@ -396,17 +396,7 @@ note_widget(void *arg)
 static bool
 try_step(DcAttempt step, Noted *noted)
 {
-	ErrorData  *error = dc_attempt(step, noted);
-
-	if (error == NULL)
-		return true;
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-		error->sqlerrcode == ERRCODE_STATEMENT_TOO_COMPLEX ||
-		error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
-		ReThrowError(error);
-	return false;
+	return dc_attempt_query(step, noted) == NULL;
 }
 
 /*

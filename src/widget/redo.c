@@ -331,17 +331,10 @@ write_outcome(void *arg)
 static void
 try_step(DcAttempt step, Outcome *outcome)
 {
-	ErrorData  *error = dc_attempt(step, outcome);
+	ErrorData  *error = dc_attempt_query(step, outcome);
 
 	if (error == NULL)
 		return;
-	/* not for us to swallow: it says nothing of the query */
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-		error->sqlerrcode == ERRCODE_STATEMENT_TOO_COMPLEX ||
-		error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
-		ReThrowError(error);
 	outcome->analysis = NULL;
 	outcome->problem = error->message;
 }

@@ -117,13 +117,13 @@ SKIP:
 
 	my $pid = launcher();
 	my $before = switches($pid);
-	sleep 1;
+	sleep 3;
 	is(switches($pid), $before, 'an idle launcher is not woken');
 
 	$node->sql(q{SELECT count(dashcache_schedule('1 hour', 'quick')) FROM generate_series(1, 1000)});
 	$node->wait_for($none);
 	$before = switches($pid);
-	sleep 1;
+	sleep 3;
 	is(switches($pid), $before, 'nor is one with 1,000 jobs');
 	$node->sql('SELECT count(dashcache_unschedule(job)) FROM dashcache_jobs');
 }
