@@ -121,6 +121,12 @@ endif
 # -MMD writes down which headers an object was made from, see below.
 PG_CFLAGS = -Wall -Wextra -Wmissing-prototypes -Wno-unused-parameter \
 	-Wno-missing-field-initializers -Wno-sign-compare -MMD -MP
+# A hit goes through a dozen small functions in as many files, between the work of
+# other sessions, which leaves nothing of it in the processor's caches. Together,
+# and without calls through tables, they take half the time.
+ifneq ($(findstring gcc,$(if $(filter default,$(origin CC)),$(shell $(PG_CONFIG) --cc),$(CC))),)
+PG_CFLAGS += -flto=auto
+endif
 
 # installcheck: these names, or those given on the command line.
 REGRESS = $(sort $(patsubst $(srcdir)/test/sql/%.sql,%,$(wildcard $(srcdir)/test/sql/*.sql)))
@@ -136,6 +142,11 @@ include $(PGXS)
 # Since PostgreSQL 16 the expected output is no longer looked for beside the input.
 ifeq ($(filter 15,$(MAJORVERSION)),)
 ISOLATION_OPTS += --expecteddir=$(srcdir)/test/isolation
+endif
+
+ifeq ($(PORTNAME),linux)
+SHLIB_LINK += -Wl,--version-script=$(srcdir)/src/exports.map
+$(shlib): $(srcdir)/src/exports.map
 endif
 
 -include $(wildcard $(DEPENDENCIES))

@@ -12,6 +12,9 @@
  */
 #include "postgres.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "shmem.h"
 
 #include "changes.h"
@@ -65,6 +68,27 @@ store_of(Size total)
 	return total - Min(others, total);
 }
 
+/*
+ * Ask the kernel for huge pages, if it gives them to who asks: if
+ * /sys/kernel/mm/transparent_hugepage/shmem_enabled is "advise".
+ *
+ * A hit looks at a handful of places anywhere in the memory.  With small pages
+ * finding out where they are takes the processor as long as reading what is
+ * there.  It is a hint and may fail; nothing is to be gained where the server
+ * has huge pages of its own (huge_pages).
+ */
+static void
+ask_for_huge_pages(char *place, Size size)
+{
+#ifdef MADV_HUGEPAGE
+	Size		page = sysconf(_SC_PAGESIZE);
+	char	   *from = (char *) TYPEALIGN(page, place);
+	char	   *to = (char *) TYPEALIGN_DOWN(page, place + size);
+
+	(void) madvise(from, to - from, MADV_HUGEPAGE);
+#endif
+}
+
 /* Divide it up, or find it divided: the shmem_startup_hook. */
 void
 dc_shmem_startup(void)
@@ -101,6 +125,7 @@ dc_shmem_startup(void)
 
 	if (!found)
 	{
+		ask_for_huge_pages(place, total);
 		dc_stats_shmem_init(place, total);
 		dc_changes_shmem_init(changes, total);
 		dc_stamp_shmem_init(stamps, total);

@@ -13,6 +13,7 @@
 #include "datatype/timestamp.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
+#include "prefetch.h"
 
 typedef enum DcCounter
 {
@@ -84,11 +85,21 @@ dc_stats_add(DcSharedStats *stats, DcCounter counter, int64 by)
 	pg_atomic_fetch_add_u64(&stats->counter[counter], by);
 }
 
+/* Which part this session counts in. */
+#define DC_STATS_MY_PART (MyProcPid % DC_STATS_PARTS)
+
+/* A hit may be about to be counted. */
+static inline void
+dc_stats_prefetch(DcSharedStats *stats)
+{
+	dc_prefetch_write(&stats->part[DC_STATS_MY_PART]);
+}
+
 /* Count a hit, and the microseconds of computing that it has saved. */
 static inline void
 dc_stats_hit(DcSharedStats *stats, uint32 saved_us)
 {
-	int			part = MyProcPid % DC_STATS_PARTS;
+	int			part = DC_STATS_MY_PART;
 
 	pg_atomic_fetch_add_u64(&stats->part[part].hits, 1);
 	pg_atomic_fetch_add_u64(&stats->part[part].saved_us, saved_us);

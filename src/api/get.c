@@ -45,8 +45,12 @@ enum
 typedef struct Call
 {
 	DcDashboard *dashboard;
-	DcWidget   *widget;			/* NULL: all */
+	DcWidget   *widgets;		/* those asked for, one or all */
+	int			nwidgets;
+	bool		one;			/* by its name, even if it is all there are */
 	DcRequest	request;
+	DcLookup   *lookups;		/* one for each widget */
+	DcLookup	lookup;			/* the first, most often the only one */
 } Call;
 
 /* What is told about several answers together. */
@@ -61,12 +65,11 @@ typedef struct Summary
 static void
 read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 {
-	char		dashboard[NAMEDATALEN];
 	text	   *name;
 	struct varlena *params;
 	uint32		header;
 
-	memset(call, 0, sizeof(*call));
+	memset(call, 0, offsetof(Call, lookup));
 
 	if (PG_ARGISNULL(ARG_TENANT))
 		ereport(ERROR,
@@ -78,12 +81,9 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 				 errmsg("dashboard must not be null")));
 
 	name = PG_GETARG_TEXT_PP(ARG_DASHBOARD);
-	if (VARSIZE_ANY_EXHDR(name) < NAMEDATALEN)
-	{
-		text_to_cstring_buffer(name, dashboard, sizeof(dashboard));
-		call->dashboard = dc_metacache_dashboard(dashboard);
-	}
-	if (call->dashboard == NULL)
+	call->dashboard = dc_metacache_dashboard_n(VARDATA_ANY(name),
+											   VARSIZE_ANY_EXHDR(name));
+	if (unlikely(call->dashboard == NULL))
 		call->dashboard = dc_existing_dashboard(text_to_cstring(name)); /* throws */
 	dc_acl_check_read(call->dashboard);
 
@@ -93,9 +93,18 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 	call->request.tenant_type = tenant_type;
 	dc_acl_check_guard(call->dashboard, call->request.tenant, tenant_type);
 
+	call->widgets = call->dashboard->widgets;
+	call->nwidgets = call->dashboard->nwidgets;
 	if (!PG_ARGISNULL(ARG_WIDGET))
-		call->widget = dc_existing_widget(call->dashboard,
-										  text_to_cstring(PG_GETARG_TEXT_PP(ARG_WIDGET)));
+	{
+		name = PG_GETARG_TEXT_PP(ARG_WIDGET);
+		call->one = true;
+		call->nwidgets = 1;
+		call->widgets = dc_metacache_widget_n(call->dashboard, VARDATA_ANY(name),
+											  VARSIZE_ANY_EXHDR(name));
+		if (unlikely(call->widgets == NULL))
+			call->widgets = dc_existing_widget(call->dashboard, text_to_cstring(name)); /* throws */
+	}
 
 	if (PG_ARGISNULL(ARG_PARAMS))
 		ereport(ERROR,
@@ -113,6 +122,11 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 
 	call->request.params = PointerGetDatum(params);
 	call->request.refresh = !PG_ARGISNULL(ARG_REFRESH) && PG_GETARG_BOOL(ARG_REFRESH);
+
+	call->lookups = call->nwidgets <= 1 ? &call->lookup :
+		palloc(sizeof(DcLookup) * call->nwidgets);
+	for (int i = 0; i < call->nwidgets; i++)
+		dc_fetch_begin(&call->lookups[i], call->dashboard, &call->widgets[i], &call->request);
 }
 
 static void
@@ -165,15 +179,12 @@ begin_answer(StringInfo out, const Call *call)
 {
 	Size		size = 256;
 
-	for (int i = 0; i < call->dashboard->nwidgets; i++)
-	{
-		const DcWidget *widget = &call->dashboard->widgets[i];
-
-		if (call->widget == NULL || call->widget == widget)
-			size += widget->size + 2 * NAMEDATALEN;
-	}
+	for (int i = 0; i < call->nwidgets; i++)
+		size += call->widgets[i].size + 2 * NAMEDATALEN;
 	size = Min(size, MaxAllocSize);
 	out->data = palloc(size);
+	for (int i = 0; i < call->nwidgets; i++)
+		dc_lookup_prefetch(&call->lookups[i]);
 	out->maxlen = size;
 	out->len = VARHDRSZ;
 	out->cursor = 0;
@@ -192,7 +203,6 @@ get(FunctionCallInfo fcinfo, Oid tenant_type)
 	Summary		summary = {false, DT_NOBEGIN, DT_NOEND, 0};
 	Call		call;
 	bool		object;
-	bool		first = true;
 	int			start;
 
 	read_arguments(fcinfo, tenant_type, &call);
@@ -200,31 +210,29 @@ get(FunctionCallInfo fcinfo, Oid tenant_type)
 	begin_answer(&out, &call);
 
 	/* with _meta, a single widget is a member of an object, too */
-	object = call.widget == NULL || with_meta;
+	object = !call.one || with_meta;
 	if (object)
 		appendStringInfoChar(&out, '{');
-	for (int i = 0; i < call.dashboard->nwidgets; i++)
+	for (int i = 0; i < call.nwidgets; i++)
 	{
-		DcWidget   *widget = &call.dashboard->widgets[i];
+		DcWidget   *widget = &call.widgets[i];
 
-		if (call.widget != NULL && call.widget != widget)
-			continue;
 		if (object)
 		{
-			if (!first)
+			if (i > 0)
 				appendStringInfoChar(&out, ',');
 			appendStringInfoString(&out, widget->json_name);
 			appendStringInfoChar(&out, ':');
 		}
 		start = out.len;
-		dc_fetch(call.dashboard, widget, &call.request, &out, &answer);
+		dc_fetch(&call.lookups[i], &out, &answer);
 		widget->size = out.len - start;
-		summarize(&summary, &answer, first);
-		first = false;
+		if (with_meta)
+			summarize(&summary, &answer, i == 0);
 	}
 	if (with_meta)
 	{
-		if (!first)
+		if (call.nwidgets > 0)
 			appendStringInfoChar(&out, ',');
 		append_meta(&out, &summary);
 	}
@@ -288,21 +296,18 @@ fetch(FunctionCallInfo fcinfo, Oid tenant_type)
 	read_arguments(fcinfo, tenant_type, &call);
 	InitMaterializedSRF(fcinfo, 0);
 
-	for (int i = 0; i < call.dashboard->nwidgets; i++)
+	for (int i = 0; i < call.nwidgets; i++)
 	{
-		DcWidget   *widget = &call.dashboard->widgets[i];
+		DcWidget   *widget = &call.widgets[i];
 		StringInfoData out;
 		DcAnswer	answer;
 		Datum		values[8];
 		bool		nulls[8] = {0};
 		char		etag[17];
 
-		if (call.widget != NULL && call.widget != widget)
-			continue;
-
 		initStringInfo(&out);
 		out.len = VARHDRSZ;
-		dc_fetch(call.dashboard, widget, &call.request, &out, &answer);
+		dc_fetch(&call.lookups[i], &out, &answer);
 		SET_VARSIZE(out.data, out.len);
 
 		values[0] = CStringGetTextDatum(widget->name);

@@ -201,7 +201,7 @@ tenants_of(TriggerState *state, int key_number, Relation relation,
 {
 	DcTenantKey *key = &state->watched->keys[key_number];
 	Remembered *remembered = &state->remembered[key_number];
-	Datum		value;
+	Datum		value = (Datum) 0;
 	bool		isnull;
 	bool		byval = false;
 

@@ -164,11 +164,9 @@ dc_background_warm(const DcDashboard *dashboard, DcWidget *widget,
 	init_background(&lookup, dashboard, widget, &out, &answer);
 	lookup.tenant = dc_tenant_of_request(request, widget);
 	lookup.params = request->params;
+	dc_lookup_make_key(&lookup);
 	if (dc_lookup_may_use_cache(&lookup))
-	{
-		dc_lookup_make_key(&lookup);
 		done = compute_if_needed(&lookup);
-	}
 	*reason = lookup.reason;
 	pfree(out.data);
 	return done;
@@ -182,10 +180,8 @@ init_converted(DcLookup *lookup, const DcDashboard *dashboard, DcWidget *widget,
 	init_background(lookup, dashboard, widget, NULL, answer);
 	lookup->tenant = tenant;
 	lookup->params = params;
-	if (!dc_lookup_may_use_cache(lookup))
-		return false;
 	dc_lookup_make_key(lookup);
-	return true;
+	return dc_lookup_may_use_cache(lookup);
 }
 
 /*

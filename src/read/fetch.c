@@ -41,49 +41,62 @@ lock_sources(const DcWidget *widget)
 }
 
 /*
- * Answer for one widget and tenant: append the JSON to "out", and say in
- * "answer" where it came from.  The caller has checked the permission.
+ * Begin to answer for one widget and tenant.  The caller has checked the
+ * permission, and may begin others before it goes on.
+ *
+ * What others have written to memory takes longer to arrive than all else
+ * that a hit does.  So the bucket is sent for here, the entry in
+ * dc_lookup_prefetch(), and both are looked at in dc_fetch(); the farther these
+ * are from each other, the better.
  */
 void
-dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
-		 DcRequest *request, StringInfo out, DcAnswer *answer)
+dc_fetch_begin(DcLookup *lookup, const DcDashboard *dashboard, DcWidget *widget,
+			   DcRequest *request)
 {
-	DcLookup	lookup;
+	lookup->dashboard = dashboard;
+	lookup->widget = widget;
+	lookup->tenant = dc_tenant_of_request(request, widget);
+	lookup->params = request->params;
+	lookup->refresh = request->refresh;
+	lookup->background = false;
+	lookup->keep_last = widget->max_stale_us > 0;
+	dc_lookup_make_key(lookup);
+}
+
+/*
+ * Answer: append the JSON to "out", and say in "answer" where it came from.
+ */
+void
+dc_fetch(DcLookup *lookup, StringInfo out, DcAnswer *answer)
+{
+	DcWidget   *widget = lookup->widget;
 	DcComputed	computed;
 
 	memset(answer, 0, sizeof(*answer));
-	lookup.dashboard = dashboard;
-	lookup.widget = widget;
-	lookup.tenant = dc_tenant_of_request(request, widget);
-	lookup.params = request->params;
-	lookup.refresh = request->refresh;
-	lookup.background = false;
-	lookup.keep_last = widget->max_stale_us > 0;
-	lookup.out = out;
-	lookup.answer = answer;
+	lookup->out = out;
+	lookup->answer = answer;
 
-	if (!dc_lookup_may_use_cache(&lookup))
+	if (!dc_lookup_may_use_cache(lookup))
 	{
-		dc_fill_compute(&lookup, &computed);
+		dc_fill_compute(lookup, &computed);
 		if (widget->stats != NULL)
 			dc_stats_add(widget->stats, DC_COUNT_BYPASSES, 1);
-		answer->reason = lookup.reason;
-		dc_lookup_log(&lookup, "bypass");
+		answer->reason = lookup->reason;
+		dc_lookup_log(lookup, "bypass");
 		return;
 	}
 
-	dc_lookup_make_key(&lookup);
 	if (IsolationUsesXactSnapshot())
 		lock_sources(widget);
 
-	if (lookup.refresh)
+	if (lookup->refresh)
 	{
-		lookup.reason = "refresh";
-		lookup.alone = false;
-		dc_fill_or_wait(&lookup);
+		lookup->reason = "refresh";
+		lookup->alone = false;
+		dc_fill_or_wait(lookup);
 	}
-	else if (!dc_lookup_try_cache(&lookup))
-		dc_fill_or_wait(&lookup);
-	dc_lookup_log(&lookup, answer->source == DC_FROM_CACHE ? "hit" :
+	else if (!dc_lookup_try_cache(lookup))
+		dc_fill_or_wait(lookup);
+	dc_lookup_log(lookup, answer->source == DC_FROM_CACHE ? "hit" :
 				  answer->source == DC_FROM_STALE ? "stale hit" : "miss");
 }

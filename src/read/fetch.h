@@ -12,9 +12,11 @@
 
 #include "lib/stringinfo.h"
 #include "read/answer.h"
+#include "read/lookup.h"
 #include "widget/metacache.h"
 
-extern void dc_fetch(const DcDashboard *dashboard, DcWidget *widget,
-					 DcRequest *request, StringInfo out, DcAnswer *answer);
+extern void dc_fetch_begin(DcLookup *lookup, const DcDashboard *dashboard,
+						   DcWidget *widget, DcRequest *request);
+extern void dc_fetch(DcLookup *lookup, StringInfo out, DcAnswer *answer);
 
 #endif							/* DASHCACHE_FETCH_H */

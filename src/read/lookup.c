@@ -30,6 +30,7 @@
 #include "access/xlog.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 
@@ -88,21 +89,6 @@ bypass_reason(DcWidget *widget, Snapshot snapshot)
 	return NULL;
 }
 
-/* May the cache be asked for this snapshot?  Else says why not. */
-bool
-dc_lookup_may_use_cache(DcLookup *lookup)
-{
-	Snapshot	snapshot = GetActiveSnapshot();
-
-	lookup->reason = bypass_reason(lookup->widget, snapshot);
-	if (lookup->reason != NULL)
-		return false;
-	dc_snapshot_init(&lookup->snapshot, snapshot);
-	if (!dc_snapshot_sees(&lookup->snapshot, lookup->widget->version))
-		lookup->reason = "old snapshot";
-	return lookup->reason == NULL;
-}
-
 /*
  * Should there be an entry for a tenant that is spelled differently but equal,
  * let the key be that one.
@@ -123,7 +109,10 @@ use_alias(DcTenantType *type, DcLookup *lookup)
 	}
 }
 
-/* Make the key under which the answer is looked for. */
+/*
+ * Make the key under which the answer is looked for, and send for the memory
+ * that is the first to be looked at.
+ */
 void
 dc_lookup_make_key(DcLookup *lookup)
 {
@@ -148,8 +137,42 @@ dc_lookup_make_key(DcLookup *lookup)
 		key->params_len = VARSIZE(params) - VARHDRSZ;
 	}
 	key->hash = dc_store_hash(key);
+	if (dc_preloaded)
+	{
+		dc_store_prefetch(key);
+		dc_stats_prefetch(widget->stats);
+	}
+}
+
+/* Send for the entry; best called a while after the key was made. */
+void
+dc_lookup_prefetch(const DcLookup *lookup)
+{
+	if (dc_preloaded)
+		dc_store_prefetch_entry(&lookup->key);
+}
+
+/*
+ * May the cache be asked, for this snapshot and by this key?  Else says why not.
+ */
+bool
+dc_lookup_may_use_cache(DcLookup *lookup)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	DcWidget   *widget = lookup->widget;
+
+	lookup->reason = bypass_reason(widget, snapshot);
+	if (lookup->reason != NULL)
+		return false;
+	dc_snapshot_init(&lookup->snapshot, snapshot);
+	if (!dc_snapshot_sees(&lookup->snapshot, widget->version))
+	{
+		lookup->reason = "old snapshot";
+		return false;
+	}
 	if (widget->tenant_type.by_equality)
 		use_alias(&widget->tenant_type, lookup);
+	return true;
 }
 
 /* Is an entry from the future of a transaction that asks for the time? */
@@ -177,15 +200,6 @@ serve(DcLookup *lookup, DcSharedEntry *entry, TimestampTz now,
 	answer->expires_at = entry->expires_at;
 	answer->compute_ms = entry->compute_us / 1000.0;
 	answer->etag = entry->etag;
-	dc_store_used(entry, now);
-	dc_estimate_hit(entry, now, source == DC_FROM_STALE);
-	if (source == DC_FROM_CACHE)
-		dc_stats_hit(lookup->widget->stats, entry->compute_us);
-	else
-	{
-		dc_stats_add(lookup->widget->stats, DC_COUNT_STALE_HITS, 1);
-		dc_stats_add(lookup->widget->stats, DC_COUNT_SAVED_US, entry->compute_us);
-	}
 	if (entry->payload_len == entry->answer_len)
 	{
 		enlargeStringInfo(lookup->out, entry->payload_len);
@@ -198,6 +212,17 @@ serve(DcLookup *lookup, DcSharedEntry *entry, TimestampTz now,
 		lookup->compressed_len = entry->payload_len;
 		lookup->compressed = dc_compressed_room(entry->payload_len);
 		dc_entry_copy(entry, lookup->compressed);
+	}
+
+	/* last, since atomics let the processor do nothing ahead of them */
+	dc_store_used(entry, now);
+	dc_estimate_hit(entry, now, source == DC_FROM_STALE);
+	if (source == DC_FROM_CACHE)
+		dc_stats_hit(lookup->widget->stats, entry->compute_us);
+	else
+	{
+		dc_stats_add(lookup->widget->stats, DC_COUNT_STALE_HITS, 1);
+		dc_stats_add(lookup->widget->stats, DC_COUNT_SAVED_US, entry->compute_us);
 	}
 }
 
@@ -214,8 +239,8 @@ finish_serving(DcLookup *lookup)
 bool
 dc_lookup_try_cache(DcLookup *lookup)
 {
-	DcSharedEntry *entry = dc_store_find(&lookup->key);
 	TimestampTz now = GetCurrentTimestamp();
+	DcSharedEntry *entry = dc_store_find(&lookup->key);
 	DcWidget   *widget = lookup->widget;
 	DcVerdict	verdict = DC_VALID;
 	DcCulprit	culprit;
@@ -313,6 +338,9 @@ dc_lookup_log(const DcLookup *lookup, const char *what)
 {
 	const char *reason = lookup->answer->reason;
 
+	/* what ereport() would ask first, without a call */
+	if (likely(log_min_messages > DEBUG1 && client_min_messages > DEBUG1))
+		return;
 	ereport(DEBUG1,
 			(errmsg_internal("dashcache %s: widget \"%s\" of dashboard \"%s\"%s%s%s",
 							 what, lookup->widget->name, lookup->dashboard->name,

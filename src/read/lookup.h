@@ -44,8 +44,9 @@ typedef struct DcLookup
 	Size		compressed_len;
 } DcLookup;
 
-extern bool dc_lookup_may_use_cache(DcLookup *lookup);
 extern void dc_lookup_make_key(DcLookup *lookup);
+extern void dc_lookup_prefetch(const DcLookup *lookup);
+extern bool dc_lookup_may_use_cache(DcLookup *lookup);
 extern bool dc_lookup_try_cache(DcLookup *lookup);
 extern bool dc_lookup_last_answer(DcLookup *lookup, bool really);
 extern void dc_lookup_log(const DcLookup *lookup, const char *what);

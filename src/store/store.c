@@ -27,6 +27,7 @@
 
 #include "store/store_internal.h"
 
+#include "prefetch.h"
 #include "stats.h"
 #include "store/estimate.h"
 
@@ -147,6 +148,35 @@ find_locked(const DcKey *key, DcRef *ref)
 		at = entry->next;
 	}
 	return NULL;
+}
+
+/* Ask the processor for what dc_store_find() will look at first. */
+void
+dc_store_prefetch(const DcKey *key)
+{
+	dc_prefetch_write(dc_partition_of(key->hash));
+	dc_prefetch(bucket_of(key->hash));
+}
+
+/*
+ * And, a while after that, for the entry: most probably the first of its bucket.
+ * Its place is read without the lock, so it may be another's by then, but is
+ * always one in the store's memory.
+ */
+void
+dc_store_prefetch_entry(const DcKey *key)
+{
+	DcRef		ref = *(volatile DcRef *) bucket_of(key->hash);
+
+	if (ref != 0)
+	{
+		const char *entry = (const char *) dc_entry_at(ref);
+
+		dc_prefetch(entry);
+		dc_prefetch_write(entry + 64);
+		dc_prefetch(entry + 2 * 64);
+		dc_prefetch(entry + 3 * 64);
+	}
 }
 
 /*

@@ -235,6 +235,8 @@ extern void dc_store_shmem_init(void *place, Size size);
 extern void dc_store_attach(void *place);
 
 extern uint32 dc_store_hash(const DcKey *key);
+extern void dc_store_prefetch(const DcKey *key);
+extern void dc_store_prefetch_entry(const DcKey *key);
 extern DcSharedEntry *dc_store_find(const DcKey *key);
 extern char *dc_store_alias(const DcKey *key, uint32 *len);
 extern void dc_store_unlock(const DcKey *key);

@@ -360,6 +360,7 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 
 	widget->id = DatumGetInt32(value[DC_WIDGET_ID]);
 	widget->name = TextDatumGetCString(value[DC_WIDGET_NAME]);
+	widget->name_len = strlen(widget->name);
 	initStringInfo(&json_name);
 	escape_json(&json_name, widget->name);
 	widget->json_name = json_name.data;
@@ -465,6 +466,7 @@ load_dashboard(const char *name)
 										 ALLOCSET_SMALL_SIZES);
 	dashboard = MemoryContextAllocZero(load.context, sizeof(DcDashboard));
 	strlcpy(dashboard->name, name, NAMEDATALEN);
+	dashboard->name_len = strlen(dashboard->name);
 	dashboard->context = load.context;
 	load.dashboard = dashboard;
 
@@ -491,31 +493,18 @@ load_dashboard(const char *name)
 	return dashboard;
 }
 
-/*
- * The dashboard of that name, or NULL.  Stays valid until the end of the
- * transaction.  Reads the catalog only if it has changed.
- */
-DcDashboard *
-dc_metacache_dashboard(const char *name)
+static DcDashboard *
+other_than_latest(const char *text, Size len)
 {
+	char		name[NAMEDATALEN];
 	DcDashboard *dashboard;
 	DashboardSlot *slot;
 	uint64		read_generation;
 
-	/* as whoever locks a table does, so that a commit is noticed in time */
-	AcceptInvalidationMessages();
-
-	if (strlen(name) >= NAMEDATALEN)
+	if (len >= NAMEDATALEN)
 		return NULL;
-	if (dashboards == NULL || dashboards_generation != dc_metacache_generation())
-	{
-		forget_all();
-		dashboards_generation = dc_metacache_generation();
-	}
-
-	/* sessions tend to ask for the same dashboard again and again */
-	if (latest != NULL && strcmp(latest->name, name) == 0)
-		return latest;
+	memcpy(name, text, len);
+	name[len] = '\0';
 	slot = hash_search(dashboards, name, HASH_FIND, NULL);
 	if (slot != NULL)
 		return latest = slot->dashboard;
@@ -541,6 +530,36 @@ dc_metacache_dashboard(const char *name)
 	slot = hash_search(dashboards, name, HASH_ENTER, NULL);
 	slot->dashboard = dashboard;
 	return dashboard;
+}
+
+/*
+ * The dashboard of that name, of "len" bytes, or NULL.  Stays valid until the
+ * end of the transaction.  Reads the catalog only if it has changed.
+ */
+DcDashboard *
+dc_metacache_dashboard_n(const char *name, Size len)
+{
+	/* as whoever locks a table does, so that a commit is noticed in time */
+	AcceptInvalidationMessages();
+
+	if (dashboards == NULL || dashboards_generation != dc_metacache_generation())
+	{
+		forget_all();
+		dashboards_generation = dc_metacache_generation();
+	}
+
+	/* sessions tend to ask for the same dashboard again and again */
+	if (latest != NULL && latest->name_len == len &&
+		memcmp(latest->name, name, len) == 0)
+		return latest;
+	return other_than_latest(name, len);
+}
+
+/* The same, for a string. */
+DcDashboard *
+dc_metacache_dashboard(const char *name)
+{
+	return dc_metacache_dashboard_n(name, strlen(name));
 }
 
 static void
@@ -575,16 +594,25 @@ dc_metacache_widget_by_id(DcDashboard *dashboard, uint32 id)
 	return NULL;
 }
 
-/* The widget of that name, or NULL. */
+/* The widget of that name, of "len" bytes, or NULL. */
 DcWidget *
-dc_metacache_widget(DcDashboard *dashboard, const char *name)
+dc_metacache_widget_n(DcDashboard *dashboard, const char *name, Size len)
 {
 	for (int i = 0; i < dashboard->nwidgets; i++)
 	{
-		if (strcmp(dashboard->widgets[i].name, name) == 0)
-			return &dashboard->widgets[i];
+		DcWidget   *widget = &dashboard->widgets[i];
+
+		if (widget->name_len == len && memcmp(widget->name, name, len) == 0)
+			return widget;
 	}
 	return NULL;
+}
+
+/* The same, for a string. */
+DcWidget *
+dc_metacache_widget(DcDashboard *dashboard, const char *name)
+{
+	return dc_metacache_widget_n(dashboard, name, strlen(name));
 }
 
 /*

@@ -44,15 +44,16 @@ typedef struct DcTenantType
 	Oid			type;
 	int16		len;
 	bool		byval;
-	Oid			ioparam;
-	FmgrInfo	input;
-	FmgrInfo	output;
+	bool		by_equality;	/* may be equal without being the same bytes;
+								 * see below */
 	bool		calls_others;	/* its input may call functions of its owner's */
 	bool		reads_settings; /* how it is written, and read, may depend on
 								 * some */
+	Oid			ioparam;
+	FmgrInfo	input;
+	FmgrInfo	output;
 
-	/* for tenants that may be equal without being the same bytes */
-	bool		by_equality;
+	/* "by_equality": what tells which are */
 	FmgrInfo	equal;
 	FmgrInfo	hash;
 	Oid			collation;
@@ -72,46 +73,50 @@ typedef struct DcWatch
 
 typedef struct DcWidget
 {
-	uint32		id;
+	/* what a hit reads, in as few cache lines as it can be */
 	char	   *name;
-	char	   *json_name;		/* quoted, for use as a member's name */
+	uint32		name_len;
+	uint32		id;
 	uint64		version;
+	DcSharedStats *stats;		/* NULL without shared memory */
+	int64		max_stale_us;	/* 0: no answer but the right one */
+	uint64		standing_checked;	/* generation; 0: not yet */
+	Size		size;			/* of its latest answer, to make room at once */
+	bool		standing_same;	/* when it was checked */
+	bool		never_cached;	/* ttl '0' */
+	bool		uses_params;
+	bool		uses_clock;
+	bool		broken;			/* has a problem: is computed at each call */
+	bool		untracked;		/* reads what no trigger watches, perhaps */
+	DcTenantType tenant_type;
+
+	char	   *json_name;		/* quoted, for use as a member's name */
 	Oid			owner;
 	char	   *query;
 	bool		has_ttl;
-	bool		never_cached;	/* ttl '0' */
 	Interval	ttl;
-	int64		max_stale_us;	/* 0: no answer but the right one */
 	DcAlign		align;
 	DcResultKind result;
 	char	  **tags;
 	int			ntags;
 	DcSettings	settings;
-	DcTenantType tenant_type;
-	bool		uses_params;
-	bool		uses_clock;
-	bool		broken;			/* has a problem: is computed at each call */
-	bool		untracked;		/* reads what no trigger watches, perhaps */
 	DcWatch    *watches;
 	int			nwatches;
 	DcRoles		roles;			/* whose standing matters, and whose code is
 								 * admitted */
 	uint64		standing;		/* theirs, when it was last looked at */
-	uint64		standing_checked;	/* generation; 0: not yet */
-	bool		standing_same;	/* at that time */
-	Size		size;			/* of its latest answer, to make room at once */
 	DcKeptPlan	plan;			/* of compute.c */
-	DcSharedStats *stats;		/* NULL without shared memory */
 } DcWidget;
 
 typedef struct DcDashboard
 {
 	char		name[NAMEDATALEN];	/* hash key */
+	uint32		name_len;
 	Oid			owner;
-	Oid		   *grantees;
-	int			ngrantees;
 	DcWidget   *widgets;		/* in the order of their definition */
 	int			nwidgets;
+	Oid		   *grantees;
+	int			ngrantees;
 	char	   *guard;			/* a setting that must hold the tenant; or
 								 * NULL */
 	bool		guard_exempt_owner;
@@ -128,8 +133,11 @@ typedef struct DcDashboard
 
 extern void dc_metacache_init(void);
 extern DcDashboard *dc_metacache_dashboard(const char *name);
+extern DcDashboard *dc_metacache_dashboard_n(const char *name, Size len);
 extern DcDashboard *dc_metacache_dashboard_of(uint32 widget);
 extern DcWidget *dc_metacache_widget(DcDashboard *dashboard, const char *name);
+extern DcWidget *dc_metacache_widget_n(DcDashboard *dashboard, const char *name,
+									   Size len);
 extern DcWidget *dc_metacache_widget_by_id(DcDashboard *dashboard, uint32 id);
 extern bool dc_metacache_standing_same(DcWidget *widget);
 extern uint64 dc_metacache_generation(void);
