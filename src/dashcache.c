@@ -13,6 +13,7 @@
 #include "consistency/validity.h"
 #include "consistency/writer.h"
 #include "guc.h"
+#include "hit_path.h"
 #include "shmem.h"
 #include "store/refresh_queue.h"
 #include "store/store.h"
@@ -53,7 +54,7 @@ shmem_startup(void)
 }
 
 /* The ends of a transaction, in the order in which they have to be told. */
-static void
+static DC_HIT_PATH void
 at_xact(XactEvent event, void *arg)
 {
 	dc_writer_at_xact(event);

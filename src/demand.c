@@ -22,6 +22,7 @@
 
 #include "demand.h"
 
+#include "hit_path.h"
 #include "preload.h"
 
 #include "miscadmin.h"
@@ -202,7 +203,7 @@ dc_demand_repair_at_commit(void)
 }
 
 /* The end of a transaction; nothing may be thrown. */
-void
+DC_HIT_PATH void
 dc_demand_at_xact(XactEvent event)
 {
 	if ((!plan_at_commit && !repair_at_commit) ||

@@ -10,10 +10,11 @@
 
 #include "postgres.h"
 
+#include "hit_path.h"
+
 #include "datatype/timestamp.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
-#include "prefetch.h"
 
 typedef enum DcCounter
 {

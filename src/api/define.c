@@ -24,6 +24,7 @@
 #include "api/warm.h"
 #include "consistency/stamp.h"
 #include "demand.h"
+#include "hit_path.h"
 #include "preload.h"
 #include "read/answer_stamps.h"
 #include "stats.h"
@@ -94,7 +95,7 @@ is_outdated(const DcSharedEntry *entry, void *arg)
  * Announce what this transaction has replaced, and drop its entries at the
  * commit, where nothing may be thrown.
  */
-void
+DC_HIT_PATH void
 dc_define_at_xact(XactEvent event)
 {
 	if (outdated == NULL)

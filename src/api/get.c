@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "api/arguments.h"
+#include "hit_path.h"
 #include "read/fetch.h"
 #include "widget/acl.h"
 #include "widget/metacache.h"
@@ -62,7 +63,7 @@ typedef struct Summary
 	uint64		etag;
 } Summary;
 
-static void
+static DC_HIT_PATH void
 read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 {
 	text	   *name;
@@ -194,7 +195,7 @@ begin_answer(StringInfo out, const Call *call)
  * The answer as one json value.  It is built in place behind the header of a
  * varlena, so that the bytes of a hit are copied once.
  */
-static Datum
+static DC_HIT_PATH Datum
 get(FunctionCallInfo fcinfo, Oid tenant_type)
 {
 	bool		with_meta = !PG_ARGISNULL(ARG_WITH_META) && PG_GETARG_BOOL(ARG_WITH_META);
@@ -247,19 +248,19 @@ get(FunctionCallInfo fcinfo, Oid tenant_type)
  * dashcache_get(tenant, dashboard, widget, params, refresh, with_meta): see
  * COMMENT ON FUNCTION.  Three overloads for the type of the tenant.
  */
-Datum
+DC_HIT_PATH Datum
 dashcache_get_text(PG_FUNCTION_ARGS)
 {
 	return get(fcinfo, TEXTOID);
 }
 
-Datum
+DC_HIT_PATH Datum
 dashcache_get_bigint(PG_FUNCTION_ARGS)
 {
 	return get(fcinfo, INT8OID);
 }
 
-Datum
+DC_HIT_PATH Datum
 dashcache_get_uuid(PG_FUNCTION_ARGS)
 {
 	return get(fcinfo, UUIDOID);

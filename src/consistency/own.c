@@ -29,6 +29,7 @@
 #include "consistency/own.h"
 
 #include "consistency/stamp.h"
+#include "hit_path.h"
 
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -111,7 +112,7 @@ dc_own_seen(const DcProof *proof)
 }
 
 /* The end of the top-level transaction. */
-void
+DC_HIT_PATH void
 dc_own_at_xact(XactEvent event)
 {
 	if (!overflowed)

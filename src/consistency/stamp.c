@@ -43,6 +43,7 @@
 
 #include "compat.h"
 #include "consistency/stamp.h"
+#include "hit_path.h"
 #include "mix.h"
 
 #include "access/twophase.h"
@@ -124,7 +125,7 @@ stamp_hash(uint64 watch, uint32 tenant_hash)
  * themselves.  There are few of them, and one that were shared with a busy
  * tenant would cost all the others a miss at each of its changes.
  */
-static DcSharedStamp *
+static DC_HIT_PATH DcSharedStamp *
 stamp_at(uint32 number)
 {
 	uint32		of_all = shared->nstamps / 8;
@@ -228,7 +229,7 @@ dc_stamp_push(uint32 stamp_number, uint64 writer)
 }
 
 /* The number of pushes so far; no lock. */
-uint64
+DC_HIT_PATH uint64
 dc_stamp_version(uint32 stamp_number)
 {
 	return pg_atomic_read_u64(&stamp_at(stamp_number)->version);
@@ -295,7 +296,7 @@ dc_stamp_next_round(uint32 stamp_number, uint64 passed)
  * The transaction ID to be assigned next, give or take: where 64 bits are read
  * in one piece, without the lock that every writer takes.
  */
-uint64
+DC_HIT_PATH uint64
 dc_xid_next(void)
 {
 #ifdef PG_HAVE_8BYTE_SINGLE_COPY_ATOMICITY
@@ -309,7 +310,7 @@ dc_xid_next(void)
  * Widen a transaction ID that is not newer than "next" and less than 2^31
  * older, as all in a snapshot are.
  */
-uint64
+DC_HIT_PATH uint64
 dc_xid_widen(TransactionId xid, uint64 next)
 {
 	/* a snapshot's xmax may equal, not exceed, what was next at its time */
@@ -380,7 +381,7 @@ find_floor(void)
  * who may have missed that has a lower ID than the one that is next, and so on
  * for as many rounds as there can be.
  */
-bool
+DC_HIT_PATH bool
 dc_xid_settled(uint64 xmin)
 {
 	uint64		floor = pg_atomic_read_u64(&shared->floor);

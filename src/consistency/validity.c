@@ -32,6 +32,7 @@
 #include "consistency/validity.h"
 
 #include "consistency/stamp.h"
+#include "hit_path.h"
 #include "mix.h"
 
 #include "access/transam.h"
@@ -40,7 +41,7 @@
 StaticAssertDecl(DC_STAMP_RING <= 16, "DcStampView.later has a bit for each");
 
 /* Widen a snapshot's bounds.  "from" must be an MVCC snapshot. */
-void
+DC_HIT_PATH void
 dc_snapshot_init(DcSnapshot *snapshot, Snapshot from)
 {
 	Assert(from->snapshot_type == SNAPSHOT_MVCC);
@@ -58,7 +59,7 @@ dc_snapshot_init(DcSnapshot *snapshot, Snapshot from)
  * top-level transaction is in xip, also in a snapshot that has lost track of
  * subtransactions.
  */
-bool
+DC_HIT_PATH bool
 dc_snapshot_sees(const DcSnapshot *snapshot, uint64 xid)
 {
 	Snapshot	s = snapshot->snapshot;
@@ -322,7 +323,7 @@ sees_all(const DcProof *proof)
  * is newer than the entry's or than all of those writers.  False means: look
  * closer.  Takes no lock.
  */
-bool
+DC_HIT_PATH bool
 dc_proof_holds(const DcProof *proof, const DcSnapshot *snapshot)
 {
 	if (snapshot->xmax <= proof->snapshot_xmax &&
@@ -337,7 +338,7 @@ dc_proof_holds(const DcProof *proof, const DcSnapshot *snapshot)
  * Judge an entry for a snapshot.  If the verdict is DC_CHANGED, *culprit says
  * which view differs first, and which transaction did it.
  */
-DcVerdict
+DC_HIT_PATH DcVerdict
 dc_proof_check(const DcProof *proof, const DcSnapshot *snapshot,
 			   DcCulprit *culprit)
 {

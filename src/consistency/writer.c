@@ -32,6 +32,7 @@
 #include "consistency/own.h"
 #include "consistency/stamp.h"
 #include "demand.h"
+#include "hit_path.h"
 #include "mix.h"
 
 #include "access/xact.h"
@@ -377,7 +378,7 @@ announce(void)
 }
 
 /* The steps of the top-level transaction's end. */
-void
+DC_HIT_PATH void
 dc_writer_at_xact(XactEvent event)
 {
 	if (writer == NULL)

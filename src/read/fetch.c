@@ -18,6 +18,7 @@
 
 #include "read/fetch.h"
 
+#include "hit_path.h"
 #include "read/fill.h"
 #include "read/lookup.h"
 #include "read/tenant.h"
@@ -49,7 +50,7 @@ lock_sources(const DcWidget *widget)
  * dc_lookup_prefetch(), and both are looked at in dc_fetch(); the farther these
  * are from each other, the better.
  */
-void
+DC_HIT_PATH void
 dc_fetch_begin(DcLookup *lookup, const DcDashboard *dashboard, DcWidget *widget,
 			   DcRequest *request)
 {
@@ -66,7 +67,7 @@ dc_fetch_begin(DcLookup *lookup, const DcDashboard *dashboard, DcWidget *widget,
 /*
  * Answer: append the JSON to "out", and say in "answer" where it came from.
  */
-void
+DC_HIT_PATH void
 dc_fetch(DcLookup *lookup, StringInfo out, DcAnswer *answer)
 {
 	DcWidget   *widget = lookup->widget;

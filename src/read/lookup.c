@@ -18,6 +18,7 @@
 
 #include "consistency/writer.h"
 #include "guc.h"
+#include "hit_path.h"
 #include "preload.h"
 #include "read/answer_stamps.h"
 #include "read/stale.h"
@@ -67,7 +68,7 @@ has_own_writes(const DcWidget *widget)
 }
 
 /* Why the cache must not be asked; NULL if it may. */
-static const char *
+static DC_HIT_PATH const char *
 bypass_reason(DcWidget *widget, Snapshot snapshot)
 {
 	if (!dc_preloaded)
@@ -113,7 +114,7 @@ use_alias(DcTenantType *type, DcLookup *lookup)
  * Make the key under which the answer is looked for, and send for the memory
  * that is the first to be looked at.
  */
-void
+DC_HIT_PATH void
 dc_lookup_make_key(DcLookup *lookup)
 {
 	static const char no_params[] = "";
@@ -145,7 +146,7 @@ dc_lookup_make_key(DcLookup *lookup)
 }
 
 /* Send for the entry; best called a while after the key was made. */
-void
+DC_HIT_PATH void
 dc_lookup_prefetch(const DcLookup *lookup)
 {
 	if (dc_preloaded)
@@ -155,7 +156,7 @@ dc_lookup_prefetch(const DcLookup *lookup)
 /*
  * May the cache be asked, for this snapshot and by this key?  Else says why not.
  */
-bool
+DC_HIT_PATH bool
 dc_lookup_may_use_cache(DcLookup *lookup)
 {
 	Snapshot	snapshot = GetActiveSnapshot();
@@ -187,7 +188,7 @@ too_new_for_clock(const DcWidget *widget, const DcSharedEntry *entry)
  * Copy an entry's answer.  Its partition is locked; what is compressed is left
  * for finish_serving(), when it is not.
  */
-static void
+static DC_HIT_PATH void
 serve(DcLookup *lookup, DcSharedEntry *entry, TimestampTz now,
 	  DcAnswerSource source, const char *reason)
 {
@@ -236,7 +237,7 @@ finish_serving(DcLookup *lookup)
 /*
  * Try to answer from the cache.  If that cannot be, says why in lookup->reason.
  */
-bool
+DC_HIT_PATH bool
 dc_lookup_try_cache(DcLookup *lookup)
 {
 	TimestampTz now = GetCurrentTimestamp();
@@ -333,7 +334,7 @@ dc_lookup_last_answer(DcLookup *lookup, bool really)
 }
 
 /* For who debugs: what has become of a lookup. */
-void
+DC_HIT_PATH void
 dc_lookup_log(const DcLookup *lookup, const char *what)
 {
 	const char *reason = lookup->answer->reason;

@@ -18,6 +18,7 @@
 
 #include "consistency/own.h"
 #include "guc.h"
+#include "hit_path.h"
 #include "read/answer_stamps.h"
 #include "store/refresh_queue.h"
 
@@ -69,7 +70,7 @@ dc_stale_fresh_at(const DcProof *proof, const DcComputed *computed)
 }
 
 /* When the answer should be computed anew, before it ends. */
-TimestampTz
+DC_HIT_PATH TimestampTz
 dc_stale_refresh_at(const DcSharedEntry *entry)
 {
 	if (dc_refresh_ahead == 0 || entry->expires_at == DT_NOEND)

@@ -13,6 +13,8 @@
 
 #include "read/tenant.h"
 
+#include "hit_path.h"
+
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "utils/builtins.h"
@@ -79,7 +81,7 @@ dc_tenant_convert(const DcRequest *request, DcWidget *widget)
  * The bytes that tell one tenant from another in a key.  They are not text,
  * which could depend on the session's settings.
  */
-uint32
+DC_HIT_PATH uint32
 dc_tenant_bytes(const DcTenantType *type, Datum *tenant, const char **bytes)
 {
 	if (type->byval)
@@ -119,7 +121,7 @@ dc_tenant_from_bytes(const DcTenantType *type, const char *bytes, uint32 len)
 }
 
 /* A hash that is the same for tenants that are equal. */
-uint32
+DC_HIT_PATH uint32
 dc_tenant_hash(DcTenantType *type, Datum tenant, const char *bytes, uint32 len)
 {
 	if (type->by_equality)

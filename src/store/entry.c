@@ -16,10 +16,11 @@
 
 #include "store/store_internal.h"
 
+#include "hit_path.h"
 #include "store/sieve.h"
 
 /* Mark an entry, whose partition is locked in any mode; false: it was so. */
-bool
+DC_HIT_PATH bool
 dc_entry_mark(DcSharedEntry *entry, uint32 marks)
 {
 	if ((pg_atomic_read_u32(&entry->marks) & marks) == marks)
@@ -28,7 +29,7 @@ dc_entry_mark(DcSharedEntry *entry, uint32 marks)
 }
 
 /* Note the use of an entry.  The partition is locked in any mode. */
-void
+DC_HIT_PATH void
 dc_store_used(DcSharedEntry *entry, TimestampTz now)
 {
 	uint32		second = DC_SECONDS(now);
@@ -41,7 +42,7 @@ dc_store_used(DcSharedEntry *entry, TimestampTz now)
 }
 
 /* Copy an entry's payload.  Its partition is locked in any mode. */
-void
+DC_HIT_PATH void
 dc_entry_copy(const DcSharedEntry *entry, char *to)
 {
 	const DcPiece *piece = dc_piece_of(entry);

@@ -27,7 +27,7 @@
 
 #include "store/store_internal.h"
 
-#include "prefetch.h"
+#include "hit_path.h"
 #include "stats.h"
 #include "store/estimate.h"
 
@@ -92,7 +92,7 @@ dc_store_attach(void *place)
 }
 
 /* The hash of a key, over all of it, the tenant by its own hash. */
-uint32
+DC_HIT_PATH uint32
 dc_store_hash(const DcKey *key)
 {
 	uint32		hash;
@@ -105,14 +105,14 @@ dc_store_hash(const DcKey *key)
 	return murmurhash32(hash);
 }
 
-static DcRef *
+static DC_HIT_PATH DcRef *
 bucket_of(uint32 hash)
 {
 	/* the low bits choose the partition, so that a bucket has one lock */
 	return &dc_store->buckets[hash & (dc_store->nbuckets - 1)];
 }
 
-static bool
+static DC_HIT_PATH bool
 same_but_tenant(const DcSharedEntry *entry, const DcKey *key)
 {
 	return entry->hash == key->hash &&
@@ -131,7 +131,7 @@ key_matches(const DcSharedEntry *entry, const DcKey *key)
 		memcmp(DC_ENTRY_TENANT(entry), key->tenant, key->tenant_len) == 0;
 }
 
-static DcSharedEntry *
+static DC_HIT_PATH DcSharedEntry *
 find_locked(const DcKey *key, DcRef *ref)
 {
 	DcRef		at = *bucket_of(key->hash);
@@ -151,7 +151,7 @@ find_locked(const DcKey *key, DcRef *ref)
 }
 
 /* Ask the processor for what dc_store_find() will look at first. */
-void
+DC_HIT_PATH void
 dc_store_prefetch(const DcKey *key)
 {
 	dc_prefetch_write(dc_partition_of(key->hash));
@@ -163,7 +163,7 @@ dc_store_prefetch(const DcKey *key)
  * Its place is read without the lock, so it may be another's by then, but is
  * always one in the store's memory.
  */
-void
+DC_HIT_PATH void
 dc_store_prefetch_entry(const DcKey *key)
 {
 	DcRef		ref = *(volatile DcRef *) bucket_of(key->hash);
@@ -184,7 +184,7 @@ dc_store_prefetch_entry(const DcKey *key)
  * for reading, and the caller has to call dc_store_unlock() soon; else no lock
  * is held.
  */
-DcSharedEntry *
+DC_HIT_PATH DcSharedEntry *
 dc_store_find(const DcKey *key)
 {
 	DcPartition *partition = dc_partition_of(key->hash);
@@ -280,7 +280,7 @@ dc_store_keys(uint32 widget, uint64 version, uint32 hash)
 }
 
 /* Release what dc_store_find() has locked. */
-void
+DC_HIT_PATH void
 dc_store_unlock(const DcKey *key)
 {
 	LWLockRelease(&dc_partition_of(key->hash)->lock);

@@ -23,6 +23,7 @@
 
 #include "demand.h"
 #include "guc.h"
+#include "hit_path.h"
 #include "preload.h"
 
 #include "access/xact.h"
@@ -467,7 +468,7 @@ dc_pool_hold(Oid database)
 }
 
 /* Let workers in again.  Throws nothing. */
-void
+DC_HIT_PATH void
 dc_pool_release(void)
 {
 	if (own_hold == NULL)

@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "consistency/own.h"
 #include "demand.h"
+#include "hit_path.h"
 #include "preload.h"
 #include "persist/restore.h"
 #include "warm/pool.h"
@@ -225,7 +226,7 @@ dc_utility_ends(void)
  * prepared, nobody here will know how it ends: warming for nothing is not worth
  * keeping what may belong to nothing.
  */
-void
+DC_HIT_PATH void
 dc_utility_at_xact(XactEvent event)
 {
 	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&

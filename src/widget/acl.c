@@ -18,6 +18,7 @@
 
 #include "widget/acl.h"
 
+#include "hit_path.h"
 #include "widget/catalog.h"
 
 #include "catalog/pg_class.h"
@@ -30,7 +31,7 @@
 #include "utils/uuid.h"
 
 /* May the current user do what only the owner may? */
-bool
+DC_HIT_PATH bool
 dc_acl_is_owner(const DcDashboard *dashboard)
 {
 	return has_privs_of_role(GetUserId(), dashboard->owner);
@@ -59,7 +60,7 @@ dc_acl_dashboards(const char *name, Oid role)
 }
 
 /* Throw unless the current user may read the dashboard. */
-void
+DC_HIT_PATH void
 dc_acl_check_read(const DcDashboard *dashboard)
 {
 	if (dc_acl_is_owner(dashboard))
@@ -115,7 +116,7 @@ is_text_of(const char *value, Datum tenant, Oid tenant_type)
  * none, or it is not for the owner who asks.  "tenant" is text (not toasted),
  * bigint or uuid.  Called at each hit: where all is well nothing is allocated.
  */
-void
+DC_HIT_PATH void
 dc_acl_check_guard(const DcDashboard *dashboard, Datum tenant, Oid tenant_type)
 {
 	const char *value;

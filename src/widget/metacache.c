@@ -21,6 +21,7 @@
 
 #include "attempt.h"
 #include "demand.h"
+#include "hit_path.h"
 #include "preload.h"
 #include "widget/catalog.h"
 #include "widget/code.h"
@@ -86,7 +87,7 @@ dc_metacache_init(void)
 }
 
 /* The generation of what has been read; differs after any change. */
-uint64
+DC_HIT_PATH uint64
 dc_metacache_generation(void)
 {
 	if (unlikely(!OidIsValid(widget_relid)))
@@ -105,7 +106,7 @@ free_dashboard(DcDashboard *dashboard)
 }
 
 /* At the end of a transaction nobody uses a dashboard any more. */
-void
+DC_HIT_PATH void
 dc_metacache_at_xact(XactEvent event)
 {
 	ListCell   *lc;
@@ -536,7 +537,7 @@ other_than_latest(const char *text, Size len)
  * The dashboard of that name, of "len" bytes, or NULL.  Stays valid until the
  * end of the transaction.  Reads the catalog only if it has changed.
  */
-DcDashboard *
+DC_HIT_PATH DcDashboard *
 dc_metacache_dashboard_n(const char *name, Size len)
 {
 	/* as whoever locks a table does, so that a commit is noticed in time */
@@ -595,7 +596,7 @@ dc_metacache_widget_by_id(DcDashboard *dashboard, uint32 id)
 }
 
 /* The widget of that name, of "len" bytes, or NULL. */
-DcWidget *
+DC_HIT_PATH DcWidget *
 dc_metacache_widget_n(DcDashboard *dashboard, const char *name, Size len)
 {
 	for (int i = 0; i < dashboard->nwidgets; i++)
@@ -619,7 +620,7 @@ dc_metacache_widget(DcDashboard *dashboard, const char *name)
  * Are the roles that have a part in a widget's query what they were when it was
  * last looked at?  Reads the catalogs if any role has changed.
  */
-bool
+DC_HIT_PATH bool
 dc_metacache_standing_same(DcWidget *widget)
 {
 	uint64		now = dc_standing_generation();

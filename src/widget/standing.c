@@ -24,6 +24,7 @@
 #include "widget/standing.h"
 
 #include "compat.h"
+#include "hit_path.h"
 #include "mix.h"
 
 #include "access/genam.h"
@@ -62,7 +63,7 @@ dc_standing_init(void)
 }
 
 /* Differs after any change of any role. */
-uint64
+DC_HIT_PATH uint64
 dc_standing_generation(void)
 {
 	return generation;

@@ -22,6 +22,7 @@
 #include "widget/watched.h"
 
 #include "consistency/writer.h"
+#include "hit_path.h"
 #include "widget/catalog.h"
 #include "widget/code.h"
 #include "widget/metacache.h"
@@ -431,7 +432,7 @@ free_watched(DcWatched *watched)
 }
 
 /* At the end of a transaction nobody uses what was replaced. */
-void
+DC_HIT_PATH void
 dc_watched_at_xact(XactEvent event)
 {
 	ListCell   *lc;
