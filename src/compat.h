@@ -19,6 +19,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "commands/event_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -47,6 +48,17 @@ dc_my_proc_number(void)
 	return MyProcNumber;
 #else
 	return MyProc->pgprocno;
+#endif
+}
+
+/* Do event triggers fire?  PostgreSQL 17 lets a superuser turn them off. */
+static inline bool
+dc_event_triggers_fire(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return IsUnderPostmaster && event_triggers;
+#else
+	return IsUnderPostmaster;
 #endif
 }
 

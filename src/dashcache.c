@@ -9,6 +9,7 @@
 
 #include "api/define.h"
 #include "api/roles.h"
+#include "api/unwatched_ddl.h"
 #include "consistency/own.h"
 #include "consistency/validity.h"
 #include "consistency/writer.h"
@@ -99,6 +100,7 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only,
 
 	/* a command that ends the transaction takes its parse tree along */
 	bool		reassigns = IsA(statement, ReassignOwnedStmt);
+	bool		unwatched = dc_unwatched_ddl(statement);
 
 	if (!dc_utility_begins(statement))
 	{
@@ -106,6 +108,8 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only,
 			 receiver, completion);
 		if (reassigns)
 			dc_roles_reassigned(statement);
+		if (unwatched)
+			dc_unwatched_ddl_done();
 		return;
 	}
 	PG_TRY();
@@ -118,6 +122,8 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only,
 		dc_utility_ends();
 	}
 	PG_END_TRY();
+	if (unwatched)
+		dc_unwatched_ddl_done();
 }
 
 /*

@@ -117,7 +117,7 @@ dc_restored_look(void)
 	if (done)
 		(void) dc_task_run(tell_others, NULL, &error, &transient);
 	ereport(LOG,
-			(errmsg("dashcache has looked at %d widgets that come from a dump or another server",
+			(errmsg("dashcache has looked at %d widgets that come from a dump, another server, or before a single-user session",
 					list_length(found.widgets)),
 			 done ? 0 : errdetail("Some are left, and will be tried again.")));
 	return done;

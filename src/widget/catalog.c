@@ -583,6 +583,18 @@ dc_catalog_set_verified(uint32 widget, uint64 version)
 	dc_catalog_changed();
 }
 
+/* Take all definitions of this database for some that were not looked at. */
+void
+dc_catalog_forget_verified(void)
+{
+	DcCatalogWork work;
+
+	dc_catalog_begin(&work);
+	dc_catalog_execute("DELETE FROM dashcache.verified", 0, NULL, NULL, NULL);
+	dc_catalog_end(&work);
+	dc_catalog_changed();
+}
+
 /* The widgets of which that cannot be said, in the caller's memory context. */
 List *
 dc_catalog_unverified(void)
