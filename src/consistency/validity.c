@@ -230,10 +230,11 @@ again:
 static void
 pack_view(uint16 *w, int words, const DcStampView *view)
 {
-	uint32		prefix = (uint32) view->prefix;
-
-	memcpy(w, &view->stamp, sizeof(uint32));
-	memcpy(w + 2, &prefix, sizeof(uint32));
+	w[0] = (uint16) view->stamp;
+	w[1] = (uint16) (view->stamp >> 16);
+	w[2] = (uint16) view->prefix;
+	if (words > DC_VIEW_TINY)
+		w[3] = (uint16) (view->prefix >> 16);
 	if (words > DC_VIEW_SHORT)
 		w[4] = (uint16) (view->prefix >> 32);
 	if (words > DC_VIEW_MIDDLE)
@@ -278,7 +279,8 @@ dc_proof_make(DcProof *proof, const DcSnapshot *snapshot,
 	proof->newest_before = (uint32) Min(snapshot->xmax - newest, PG_UINT32_MAX);
 	proof->nviews = nstamps;
 	proof->words = later != 0 || longest >> 48 != 0 ? DC_VIEW_LONG :
-		longest >> 32 != 0 ? DC_VIEW_MIDDLE : DC_VIEW_SHORT;
+		longest >> 32 != 0 ? DC_VIEW_MIDDLE :
+		longest >> 16 != 0 ? DC_VIEW_SHORT : DC_VIEW_TINY;
 	for (int i = 0; i < nstamps; i++)
 		pack_view(&proof->views[i * proof->words], proof->words, &views[i]);
 	pfree(views);
@@ -290,17 +292,18 @@ static pg_attribute_always_inline bool
 sees_all(const DcProof *proof)
 {
 	/* nearly always; this is what a hit spends its time with */
-	if (likely(proof->words == DC_VIEW_SHORT))
+	if (likely(proof->words <= DC_VIEW_SHORT))
 	{
 		const uint16 *w = proof->views;
+		int			words = proof->words;
 
-		for (int i = proof->nviews; i > 0; i--, w += DC_VIEW_SHORT)
+		for (int i = proof->nviews; i > 0; i--, w += words)
 		{
-			uint32		stamp;
-			uint32		prefix;
+			uint32		stamp = w[0] | (uint32) w[1] << 16;
+			uint32		prefix = w[2];
 
-			memcpy(&stamp, w, sizeof(stamp));
-			memcpy(&prefix, w + 2, sizeof(prefix));
+			if (words == DC_VIEW_SHORT)
+				prefix |= (uint32) w[3] << 16;
 			if (dc_stamp_version(stamp) != prefix)
 				return false;
 		}
@@ -435,12 +438,12 @@ dc_proof_from_start(DcProof *proof, uint64 next_xid, const uint32 *stamps, int n
 	proof->snapshot_xmax = next_xid;
 	proof->newest_before = 1;
 	proof->nviews = nstamps;
-	proof->words = DC_VIEW_SHORT;
+	proof->words = DC_VIEW_TINY;
 	for (int i = 0; i < nstamps; i++)
 	{
 		DcStampView view = {.stamp = stamps[i]};
 
-		pack_view(&proof->views[i * DC_VIEW_SHORT], DC_VIEW_SHORT, &view);
+		pack_view(&proof->views[i * DC_VIEW_TINY], DC_VIEW_TINY, &view);
 	}
 }
 

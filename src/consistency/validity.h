@@ -48,9 +48,10 @@ typedef struct DcProof
 	uint16		views[FLEXIBLE_ARRAY_MEMBER];
 } DcProof;
 
-/* Words to a view. */
-#define DC_VIEW_SHORT 4			/* 32 bits for the stamp and the prefix each */
-#define DC_VIEW_MIDDLE 5		/* 48 bits for the prefix */
+/* Words to a view: two for the stamp, and those that the prefix takes. */
+#define DC_VIEW_TINY 3			/* 16 bits */
+#define DC_VIEW_SHORT 4			/* 32 bits */
+#define DC_VIEW_MIDDLE 5		/* 48 bits */
 #define DC_VIEW_LONG 7			/* all of it, and "later" */
 
 /* Room for the proof of so many views, however they turn out. */
@@ -67,12 +68,12 @@ dc_proof_view(const DcProof *proof, int i)
 {
 	const uint16 *w = &proof->views[i * proof->words];
 	DcStampView view;
-	uint32		prefix;
 
-	memcpy(&view.stamp, w, sizeof(uint32));
-	memcpy(&prefix, w + 2, sizeof(uint32));
-	view.prefix = prefix;
+	view.stamp = w[0] | (uint32) w[1] << 16;
+	view.prefix = w[2];
 	view.later = 0;
+	if (proof->words > DC_VIEW_TINY)
+		view.prefix |= (uint64) w[3] << 16;
 	if (unlikely(proof->words > DC_VIEW_SHORT))
 		view.prefix |= (uint64) w[4] << 32;
 	if (unlikely(proof->words > DC_VIEW_MIDDLE))

@@ -138,6 +138,27 @@ is($node->sql("SELECT data->>'v', source FROM dashcache_fetch(2)"),
 is($node->sql("SELECT data->>'v', source FROM dashcache_fetch(5999)"),
 	'2|database', 'also for one of the last');
 
+# An entry has 16 bits for the number of a tenant's writers, until there are more.
+$node->sql(q{
+	SET client_min_messages = warning;
+	SET synchronous_commit = off;
+	CREATE TABLE busy (tenant int PRIMARY KEY, v int);
+	INSERT INTO busy VALUES (1, 0);
+	SELECT dashcache_define('v', 'SELECT v FROM busy WHERE tenant = $1', 'busy', result => 'value', ttl => NULL);
+	DO $$ BEGIN FOR i IN 1..65530 LOOP UPDATE busy SET v = i; COMMIT; END LOOP; END $$});
+my @wrong;
+foreach my $v (65531 .. 65545)
+{
+	$node->sql('UPDATE busy SET v = v + 1');
+	foreach my $expected ("$v|database", "$v|cache")
+	{
+		my $got = $node->sql(q{SELECT data, source FROM dashcache_fetch(1, 'busy')});
+
+		push @wrong, "$got instead of $expected" if $got ne $expected;
+	}
+}
+is("@wrong", '', 'more than 65536 writers of one tenant: a miss after each, and then a hit');
+
 $_->quit foreach @open;
 $node->stop('fast');
 done_testing();
