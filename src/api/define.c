@@ -41,6 +41,7 @@
 #include "widget/settings.h"
 #include "widget/source_rows.h"
 #include "widget/triggers.h"
+#include "widget/verified.h"
 
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -368,7 +369,7 @@ dashcache_define(PG_FUNCTION_ARGS)
 	dc_catalog_changed();
 
 	rows = dc_redo_sources(id, analysis);
-	dc_catalog_set_verified(id, version);
+	dc_verified_set(id, version);
 	foreach(lc, dc_triggers_relations(rows))
 		dc_acl_check_source(lfirst_oid(lc));
 	dc_describe_widget(name, dashboard_name, analysis, rows);

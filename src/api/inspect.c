@@ -28,6 +28,7 @@
 #include "store/store.h"
 #include "widget/catalog.h"
 #include "widget/metacache.h"
+#include "widget/verified.h"
 
 #include "access/htup_details.h"
 #include "access/transam.h"
@@ -108,7 +109,7 @@ read_type(HeapTuple tuple, TupleDesc desc, void *arg)
 
 	type->version = DatumGetUInt64(heap_getattr(tuple, DC_WIDGET_VERSION,
 												desc, &isnull));
-	if (!dc_catalog_is_verified(type->widget, type->version) ||
+	if (!dc_verified(type->widget, type->version) ||
 		!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(oid)))
 	{
 		type->version = 0;

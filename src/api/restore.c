@@ -12,6 +12,7 @@
 
 #include "demand.h"
 #include "widget/catalog.h"
+#include "widget/verified.h"
 
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -48,7 +49,7 @@ dashcache_unverified(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	foreach(lc, dc_catalog_unverified())
+	foreach(lc, dc_unverified())
 	{
 		Datum		value = Int32GetDatum(lfirst_int(lc));
 		bool		isnull = false;

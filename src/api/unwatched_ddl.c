@@ -6,7 +6,7 @@
  * In a single-user session there are no event triggers (and later versions let
  * a superuser turn them off).  What DDL does there is not looked into: all
  * definitions of the database are taken for some that come from elsewhere
- * (catalog.c).  Their widgets are computed at each call until a worker has looked
+ * (verified.c).  Their widgets are computed at each call until a worker has looked
  * at them.
  *
  *-------------------------------------------------------------------------
@@ -17,6 +17,7 @@
 
 #include "compat.h"
 #include "widget/catalog.h"
+#include "widget/verified.h"
 
 #include "access/xact.h"
 #include "commands/extension.h"
@@ -39,5 +40,5 @@ dc_unwatched_ddl_done(void)
 	if (IsTransactionState() && !creating_extension &&
 		OidIsValid(get_extension_oid("dashcache", true)) &&
 		OidIsValid(dc_catalog_relid(DC_TABLE_VERIFIED)))
-		dc_catalog_forget_verified();
+		dc_verified_forget_all();
 }

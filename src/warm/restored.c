@@ -4,9 +4,8 @@
  *		Looking at definitions that come from elsewhere.
  *
  * A dump brings widgets, and pg_upgrade and a new library leave them, without
- * what was found out about them (see "Definitions from elsewhere" in
- * widget/catalog.c).  A worker finds it out, a widget in a transaction, and
- * installs what is missing.
+ * what was found out about them (see widget/verified.c).  A worker finds it out, a
+ * widget in a transaction, and installs what is missing.
  *
  * A restore in progress is left alone: triggers that are there already would be
  * an error to it, and the indexes and foreign keys by which paths are found come
@@ -27,6 +26,7 @@
 #include "widget/catalog.h"
 #include "widget/redo.h"
 #include "widget/role_use.h"
+#include "widget/verified.h"
 
 #include "access/xact.h"
 #include "commands/extension.h"
@@ -56,7 +56,7 @@ find(void *arg)
 		!OidIsValid(dc_catalog_relid(DC_TABLE_VERIFIED)))
 		return;
 	old = MemoryContextSwitchTo(found->context);
-	found->widgets = dc_catalog_unverified();
+	found->widgets = dc_unverified();
 	MemoryContextSwitchTo(old);
 	if (found->widgets == NIL)
 		return;

@@ -135,10 +135,6 @@ typedef struct DcSourceRow
 extern Oid	dc_catalog_relid(DcTable table);
 extern Oid	dc_catalog_owner(void);
 extern bool dc_catalog_fits(void);
-extern bool dc_catalog_is_verified(uint32 widget, uint64 version);
-extern List *dc_catalog_unverified(void);
-extern void dc_catalog_set_verified(uint32 widget, uint64 version);
-extern void dc_catalog_forget_verified(void);
 
 typedef void (*DcRowReader) (HeapTuple tuple, TupleDesc desc, void *arg);
 extern void dc_catalog_scan(DcTable table, AttrNumber column, Oid type,

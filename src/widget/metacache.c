@@ -26,6 +26,7 @@
 #include "widget/catalog.h"
 #include "widget/code.h"
 #include "widget/redo.h"
+#include "widget/verified.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_inherits.h"
@@ -385,7 +386,7 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	widget->settings = dc_settings_from_array(value[DC_WIDGET_SETTINGS]);
 	widget->roles = dc_roles_from_array(value[DC_WIDGET_ROLES]);
 	widget->standing = (uint64) DatumGetInt64(value[DC_WIDGET_STANDING]);
-	verified = dc_catalog_is_verified(widget->id, widget->version);
+	verified = dc_verified(widget->id, widget->version);
 	read_tenant_type(&widget->tenant_type,
 					 verified ? DatumGetObjectId(value[DC_WIDGET_TENANT_TYPE]) :
 					 find_tenant_type(widget),

@@ -25,6 +25,7 @@
 #include "widget/overrides.h"
 #include "widget/source_rows.h"
 #include "widget/triggers.h"
+#include "widget/verified.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -120,7 +121,7 @@ dc_redo_version(uint32 widget, uint64 version, const char *problem)
 	dc_catalog_execute("UPDATE dashcache.widget SET version = $2, problem = $3 WHERE id = $1",
 					   3, types, values, problem == NULL ? "  n" : "   ");
 	dc_catalog_end(&work);
-	dc_catalog_set_verified(widget, version);
+	dc_verified_set(widget, version);
 }
 
 /*
@@ -206,8 +207,8 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	bool		isnull;
 
 	row->found = true;
-	row->verified = dc_catalog_is_verified(DatumGetInt32(heap_getattr(tuple, DC_WIDGET_ID, desc, &isnull)),
-										   DatumGetUInt64(heap_getattr(tuple, DC_WIDGET_VERSION, desc, &isnull)));
+	row->verified = dc_verified(DatumGetInt32(heap_getattr(tuple, DC_WIDGET_ID, desc, &isnull)),
+								DatumGetUInt64(heap_getattr(tuple, DC_WIDGET_VERSION, desc, &isnull)));
 	row->owner = DatumGetObjectId(heap_getattr(tuple, DC_WIDGET_OWNER, desc, &isnull));
 	row->query = TextDatumGetCString(heap_getattr(tuple, DC_WIDGET_QUERY, desc, &isnull));
 	row->tenant_type = DatumGetObjectId(heap_getattr(tuple, DC_WIDGET_TENANT_TYPE, desc, &isnull));

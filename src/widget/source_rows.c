@@ -15,6 +15,7 @@
 #include "widget/source_rows.h"
 
 #include "widget/describe.h"
+#include "widget/verified.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_inherits.h"
@@ -210,7 +211,7 @@ dc_source_rows_of(uint32 widget)
 {
 	List	   *rows = NIL;
 
-	if (!dc_catalog_is_verified(widget, 0))
+	if (!dc_verified(widget, 0))
 		return NIL;
 	dc_catalog_scan(DC_TABLE_SOURCE, DC_SOURCE_WIDGET, INT4OID,
 					Int32GetDatum(widget), read_source_row, &rows);

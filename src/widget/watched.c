@@ -26,6 +26,7 @@
 #include "widget/catalog.h"
 #include "widget/code.h"
 #include "widget/metacache.h"
+#include "widget/verified.h"
 
 #include "access/attmap.h"
 #include "access/genam.h"
@@ -290,8 +291,8 @@ is_trusted(HeapTuple tuple, TupleDesc desc)
 {
 	bool		isnull;
 
-	return dc_catalog_is_verified(DatumGetInt32(heap_getattr(tuple, DC_SOURCE_WIDGET,
-															 desc, &isnull)), 0);
+	return dc_verified(DatumGetInt32(heap_getattr(tuple, DC_SOURCE_WIDGET,
+												  desc, &isnull)), 0);
 }
 
 /* A row of dashcache.source that is about the ancestor. */
@@ -413,8 +414,8 @@ read_hop(HeapTuple tuple, TupleDesc desc, void *arg)
 
 	load->number = DatumGetInt16(heap_getattr(tuple, DC_HOP_NUMBER, desc, &isnull));
 	load->hop = DatumGetInt16(heap_getattr(tuple, DC_HOP_HOP, desc, &isnull));
-	if (!dc_catalog_is_verified(DatumGetInt32(heap_getattr(tuple, DC_HOP_WIDGET,
-														   desc, &isnull)), 0))
+	if (!dc_verified(DatumGetInt32(heap_getattr(tuple, DC_HOP_WIDGET,
+												desc, &isnull)), 0))
 		return;
 	dc_catalog_scan(DC_TABLE_SOURCE, DC_SOURCE_WIDGET, INT4OID,
 					heap_getattr(tuple, DC_HOP_WIDGET, desc, &isnull),
