@@ -125,8 +125,11 @@ PG_CFLAGS = -Wall -Wextra -Wmissing-prototypes -Wno-unused-parameter \
 # other sessions, which leaves nothing of it in the processor's caches. Together,
 # and without calls through tables, they take half the time.
 ifneq ($(findstring gcc,$(if $(filter default,$(origin CC)),$(shell $(PG_CONFIG) --cc),$(CC))),)
-PG_CFLAGS += -flto=auto
+PG_CFLAGS += -flto=2
 endif
+# No bitcode: what JIT took into a query would call functions of ours that are not
+# exported, and there is nothing to be gained for functions as large as these.
+override with_llvm = no
 
 # installcheck: these names, or those given on the command line.
 REGRESS = $(sort $(patsubst $(srcdir)/test/sql/%.sql,%,$(wildcard $(srcdir)/test/sql/*.sql)))
@@ -155,9 +158,7 @@ ifdef VPATH
 $(shell mkdir -p $(sort $(dir $(OBJS))))
 endif
 
-# A changed version or flag above reaches every object, and the bitcode that
-# goes with an object is made anew whenever that is.
+# A changed version or flag above reaches every object.
 $(OBJS): $(srcdir)/Makefile $(srcdir)/$(EXTENSION).control
-$(OBJS:.o=.bc): %.bc: %.o
 
 endif
