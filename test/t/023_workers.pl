@@ -111,20 +111,31 @@ sub switches
 	my ($n) = slurp_file("/proc/$pid/status") =~ /^voluntary_ctxt_switches:\s*(\d+)/m;
 	return $n;
 }
+
+# The launcher comes to sleep through.  The first seconds may still see it
+# woken: a worker is out of pg_stat_activity before the postmaster has told the
+# launcher of its end.
+sub sleeps_through
+{
+	my $name = shift;
+	my $pid = launcher();
+
+	foreach (1 .. 5)
+	{
+		my $before = switches($pid);
+		sleep 3;
+		return pass($name) if switches($pid) == $before;
+	}
+	return fail($name);
+}
 SKIP:
 {
 	skip 'needs /proc', 2 unless -r "/proc/$$/status";
 
-	my $pid = launcher();
-	my $before = switches($pid);
-	sleep 3;
-	is(switches($pid), $before, 'an idle launcher is not woken');
-
+	sleeps_through('an idle launcher is not woken');
 	$node->sql(q{SELECT count(dashcache_schedule('1 hour', 'quick')) FROM generate_series(1, 1000)});
 	$node->wait_for($none);
-	$before = switches($pid);
-	sleep 3;
-	is(switches($pid), $before, 'nor is one with 1,000 jobs');
+	sleeps_through('nor is one with 1,000 jobs');
 	$node->sql('SELECT count(dashcache_unschedule(job)) FROM dashcache_jobs');
 }
 
