@@ -53,7 +53,7 @@ typedef struct Tenants
 	DcPathValues values;
 } Tenants;
 
-/* The tenants that a path led to for the row before. */
+/* The tenants that a column, or the path from it, led to for the row before. */
 typedef struct Remembered
 {
 	bool		valid;
@@ -68,6 +68,8 @@ typedef struct TriggerState
 {
 	DcWatched  *watched;
 	DcWriterSource *source;
+	bool		simple;			/* the tenant is in a column, which is all
+								 * that matters of a row that comes or goes */
 	bool		looked_up;		/* own changes have been made visible */
 	ExprContext *econtext;		/* for filters and expressions */
 	ExprState **filters;
@@ -126,22 +128,30 @@ prepare_expressions(TriggerState *state)
 		state->econtext = CreateStandaloneExprContext();
 }
 
+static bool
+is_simple(const DcWatched *watched)
+{
+	const DcTenantKey *key = watched->keys;
+
+	return watched->nkeys == 1 && key->kind == DC_KEY_COLUMN &&
+		key->path.nhops == 0 && !key->moves &&
+		watched->nfilters == 0 && watched->nreferred == 0 &&
+		(watched->own & watched->any_change) == 0;
+}
+
 /* The state of a statement; the trigger's FmgrInfo lives as long as that. */
 static TriggerState *
-get_state(FunctionCallInfo fcinfo, Relation relation)
+make_state(FunctionCallInfo fcinfo, Relation relation)
 {
-	TriggerState *state = fcinfo->flinfo->fn_extra;
-	MemoryContext old;
+	TriggerState *state;
+	MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 
-	if (state != NULL)
-		return state;
-
-	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	state = palloc0(sizeof(TriggerState));
 	look_up(relation, state);
 	state->remembered = palloc0(sizeof(Remembered) *
 								Max(state->watched->nkeys, 1));
 	prepare_expressions(state);
+	state->simple = is_simple(state->watched);
 	MemoryContextSwitchTo(old);
 	fcinfo->flinfo->fn_extra = state;
 	return state;
@@ -290,22 +300,42 @@ tell_tenant(DcTouch *touch, DcTenantKey *key, Datum tenant)
 	touch->tenant = dc_writer_keep_text(text);
 }
 
+/* A column of a row, without those before it where that can be. */
+static inline Datum
+column_of(TupleTableSlot *slot, AttrNumber column, bool *isnull)
+{
+	if (column > slot->tts_nvalid && TTS_IS_BUFFERTUPLE(slot))
+	{
+		HeapTuple	row = ((BufferHeapTupleTableSlot *) slot)->base.tuple;
+
+		if (row != NULL)
+			return heap_getattr(row, column, slot->tts_tupleDescriptor, isnull);
+	}
+	return slot_getattr(slot, column, isnull);
+}
+
 /* The usual case of what follows: the tenant is in a column of the row. */
 static inline void
-touch_column(TriggerState *state, DcTenantKey *key, TupleTableSlot *slot,
+touch_column(TriggerState *state, int key_number, TupleTableSlot *slot,
 			 uint64 watches, uint8 operation)
 {
+	DcTenantKey *key = &state->watched->keys[key_number];
+	Remembered *remembered = &state->remembered[key_number];
 	bool		isnull;
-	Datum		tenant = slot_getattr(slot, key->column, &isnull);
+	Datum		tenant = column_of(slot, key->column, &isnull);
 	DcTouch    *touch;
 
 	if (isnull)
 		return;
-	touch = dc_writer_touch(state->source,
-							DatumGetUInt32(FunctionCall1Coll(&key->hash,
-															 key->collation,
-															 tenant)),
-							watches, operation);
+	if (!remembered->valid || remembered->value != tenant)
+	{
+		remembered->hashes[0] =
+			DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation, tenant));
+		remembered->value = tenant;
+		remembered->valid =
+			TupleDescAttr(slot->tts_tupleDescriptor, key->column - 1)->attbyval;
+	}
+	touch = dc_writer_touch(state->source, remembered->hashes[0], watches, operation);
 	if (touch != NULL)
 		tell_tenant(touch, key, tenant);
 }
@@ -321,7 +351,7 @@ touch_tenants_of(TriggerState *state, int key_number, Relation relation,
 
 	if (key->kind == DC_KEY_COLUMN && key->path.nhops == 0 && !key->moves)
 	{
-		touch_column(state, key, slot, watches, operation);
+		touch_column(state, key_number, slot, watches, operation);
 		return;
 	}
 
@@ -438,7 +468,7 @@ watches_of_new_row(TriggerState *state, TupleTableSlot *slot)
 }
 
 /* The row trigger's work; its memory goes with the row. */
-static void
+static pg_noinline void
 note_row(TriggerState *state, Relation relation,
 		 TupleTableSlot *before, TupleTableSlot *after, uint8 operation)
 {
@@ -505,8 +535,15 @@ dashcache_row_changed(PG_FUNCTION_ARGS)
 	if (!dc_preloaded)
 		return PointerGetDatum(NULL);
 
-	state = get_state(fcinfo, trigger->tg_relation);
-	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	state = fcinfo->flinfo->fn_extra;
+	if (unlikely(state == NULL))
+		state = make_state(fcinfo, trigger->tg_relation);
+	if (state->simple && !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		touch_column(state, 0, trigger->tg_trigslot,
+					 state->watched->own & state->watched->keys[0].watches,
+					 TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ?
+					 DC_CHANGE_INSERT : DC_CHANGE_DELETE);
+	else if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		note_row(state, trigger->tg_relation, NULL, trigger->tg_trigslot,
 				 DC_CHANGE_INSERT);
 	else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
