@@ -793,7 +793,7 @@ COMMENT ON VIEW @extschema@.dashcache_memory IS 'what dashcache.memory is used f
 COMMENT ON COLUMN @extschema@.dashcache_memory.entries IS 'that are held now';
 COMMENT ON COLUMN @extschema@.dashcache_memory.total IS 'dashcache.memory';
 COMMENT ON COLUMN @extschema@.dashcache_memory.reserved IS 'for bookkeeping, whatever is cached';
-COMMENT ON COLUMN @extschema@.dashcache_memory.taken IS 'by entries';
+COMMENT ON COLUMN @extschema@.dashcache_memory.taken IS 'by entries, and what those of a definition have in common';
 COMMENT ON COLUMN @extschema@.dashcache_memory.free IS 'for entries';
 COMMENT ON COLUMN @extschema@.dashcache_memory.full_ratio IS 'part of total that is not free';
 COMMENT ON COLUMN @extschema@.dashcache_memory.content IS 'keys and answers as stored, of taken';

@@ -85,7 +85,7 @@ wake_for_refresh(Oid database)
 static bool
 is_current(const DcSharedEntry *entry)
 {
-	return dc_proof_is_latest(DC_ENTRY_PROOF(entry));
+	return dc_proof_is_latest(DC_ENTRY_PROOF(entry), DC_ENTRY_DEPENDENCIES(entry));
 }
 
 static void

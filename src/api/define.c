@@ -85,11 +85,12 @@ static Outdated *outdated = NULL;
 static bool
 is_outdated(const DcSharedEntry *entry, void *arg)
 {
+	const DcSharedDefinition *definition = dc_entry_definition(entry);
 	const Outdated *which = arg;
 
-	return entry->database == MyDatabaseId &&
-		entry->widget == which->widget &&
-		entry->version != which->version;
+	return definition->database == MyDatabaseId &&
+		definition->widget == which->widget &&
+		definition->version != which->version;
 }
 
 /*

@@ -70,6 +70,8 @@ typedef struct WidgetType
 typedef struct Collected
 {
 	DcSharedEntry *entry;		/* without its payload */
+	uint32		widget;
+	uint64		version;
 	DcVerdict	state;
 	Size		size;			/* in the store */
 } Collected;
@@ -83,16 +85,19 @@ typedef struct Collector
 static void
 collect_entry(const DcSharedEntry *entry, void *arg)
 {
+	const DcSharedDefinition *definition = dc_entry_definition(entry);
 	Collector  *collector = arg;
 	DcCulprit	culprit;
 	Collected  *copy;
 
-	if (entry->database != MyDatabaseId)
+	if (definition->database != MyDatabaseId)
 		return;
 	copy = palloc(sizeof(Collected));
 	copy->entry = palloc(DC_ENTRY_HEAD(entry));
 	memcpy(copy->entry, entry, DC_ENTRY_HEAD(entry));
-	copy->state = dc_proof_check(DC_ENTRY_PROOF(entry), &collector->snapshot, &culprit);
+	copy->widget = definition->widget;
+	copy->version = definition->version;
+	copy->state = dc_proof_check(DC_ENTRY_PROOF(entry), DC_ENTRY_DEPENDENCIES(entry), &collector->snapshot, &culprit);
 	copy->size = dc_entry_size(entry);
 	collector->entries = lappend(collector->entries, copy);
 }
@@ -155,20 +160,20 @@ dashcache_entry_list(PG_FUNCTION_ARGS)
 		bool		nulls[11] = {0};
 		const char *state;
 
-		type = hash_search(types, &entry->widget, HASH_ENTER, &found);
+		type = hash_search(types, &collected->widget, HASH_ENTER, &found);
 		if (!found)
 		{
 			type->version = 0;
 			dc_catalog_scan(DC_TABLE_WIDGET, DC_WIDGET_ID, INT4OID,
-							Int32GetDatum(entry->widget), read_type, type);
+							Int32GetDatum(collected->widget), read_type, type);
 		}
 		/* of a definition that is no more, or not yet */
-		if (type->version != entry->version)
+		if (type->version != collected->version)
 			continue;
 
 		state = now >= entry->expires_at ? "expired" :
 			collected->state == DC_CHANGED ? "changed" : "current";
-		values[0] = Int32GetDatum(entry->widget);
+		values[0] = Int32GetDatum(collected->widget);
 		values[1] = CStringGetTextDatum(OutputFunctionCall(&type->type.output,
 														   dc_tenant_from_bytes(&type->type,
 																				DC_ENTRY_TENANT(entry),

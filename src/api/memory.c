@@ -32,8 +32,8 @@ typedef struct Contents
 {
 	int64		entries;
 	int64		bytes;			/* of keys and answers */
-	int64		used;			/* of the entries, with all that is noted */
-	int64		taken;			/* by the entries, in all */
+	int64		used;			/* by the entries, with all that is noted, and
+								 * what they have in common */
 } Contents;
 
 static void
@@ -44,7 +44,6 @@ add_entry(const DcSharedEntry *entry, void *arg)
 	contents->entries++;
 	contents->bytes += (int64) entry->tenant_len + entry->params_len + entry->payload_len;
 	contents->used += DC_ENTRY_HEAD(entry) + entry->payload_len;
-	contents->taken += dc_entry_size(entry);
 }
 
 static Interval *
@@ -81,6 +80,7 @@ dashcache_memory_row(PG_FUNCTION_ARGS)
 		int64		idle_us;
 
 		dc_store_scan(add_entry, &contents);
+		contents.used += dc_definitions_size();
 		dc_pieces_usage(&usage);
 		values[n++] = Int64GetDatum(total);
 		values[n++] = Int64GetDatum(total - usage.total);
@@ -89,7 +89,7 @@ dashcache_memory_row(PG_FUNCTION_ARGS)
 		values[n++] = Int64GetDatum(contents.entries);
 		values[n++] = Int64GetDatum(contents.bytes);
 		values[n++] = Int64GetDatum(contents.used);
-		values[n++] = Int64GetDatum(contents.taken);
+		values[n++] = Int64GetDatum(usage.total - usage.free);
 		for (int event = 0; event < DC_STORE_EVENTS; event++)
 			values[n++] = Int64GetDatum(dc_store_events(event));
 		if (dc_store_last_evicted(&at, &idle_us))

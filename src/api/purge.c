@@ -60,15 +60,16 @@ typedef struct Targets
 static bool
 is_target(const DcSharedEntry *entry, void *arg)
 {
+	const DcSharedDefinition *definition = dc_entry_definition(entry);
 	const Targets *targets = arg;
 
-	if (entry->database != MyDatabaseId)
+	if (definition->database != MyDatabaseId)
 		return false;
 	for (int i = 0; i < targets->n; i++)
 	{
 		const Target *target = &targets->list[i];
 
-		if (target->widget != entry->widget)
+		if (target->widget != definition->widget)
 			continue;
 		if (target->ntenants < 0)
 			return true;

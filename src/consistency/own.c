@@ -93,13 +93,19 @@ dc_own_committed_prepared(void)
 
 /* Has an answer with this proof seen all that this session has written to it? */
 bool
-dc_own_seen(const DcProof *proof)
+dc_own_seen(const DcProof *proof, const DcDependencies *dependencies)
 {
+	DcViews		views;
+	DcStampView view;
+
 	if (proof->snapshot_xmax <= forgotten)
 		return false;
-	for (int i = 0; pushes != NULL && i < proof->nviews; i++)
+	if (pushes == NULL)
+		return true;
+
+	dc_views_begin(&views, proof, dependencies);
+	while (dc_views_next(&views, &view))
 	{
-		DcStampView view = dc_proof_view(proof, i);
 		OwnPush    *own = hash_search(pushes, &view.stamp, HASH_FIND, NULL);
 
 		if (own == NULL || own->push < view.prefix)
@@ -108,7 +114,7 @@ dc_own_seen(const DcProof *proof)
 			(view.later & (1 << (own->push - view.prefix))) == 0)
 			return false;
 	}
-	return true;
+	return dc_views_were_right(&views);
 }
 
 /* The end of the top-level transaction. */

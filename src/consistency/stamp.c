@@ -108,17 +108,12 @@ dc_stamp_attach(void *place)
 	shared = place;
 }
 
-/* The database goes in here, so that "watch" need only be unique in it. */
-static uint32
-stamp_hash(uint64 watch, uint32 tenant_hash)
+/* What is watched, and in which database, in 32 bits. */
+uint32
+dc_stamp_key(uint64 watch)
 {
-	uint64		hash = hash_combine64(watch, dc_mix64(((uint64) MyDatabaseId << 32) | tenant_hash));
-
-	return (uint32) dc_mix64(hash);
+	return (uint32) dc_mix64(hash_combine64(watch, dc_mix64(MyDatabaseId)));
 }
-
-/* Marks the number of a stamp for every tenant. */
-#define OF_ALL 0x80000000U
 
 /*
  * The stamp of a number.  Those for every tenant have an eighth of all to
@@ -131,7 +126,7 @@ stamp_at(uint32 number)
 	uint32		of_all = shared->nstamps / 8;
 	uint64		others = shared->nstamps - of_all;
 
-	if (number & OF_ALL)
+	if (number & DC_STAMP_OF_ALL)
 		return &shared->stamps[number & (of_all - 1)];
 	return &shared->stamps[of_all + (uint32) ((number * others) >> 31)];
 }
@@ -140,14 +135,14 @@ stamp_at(uint32 number)
 uint32
 dc_stamp_of_tenant(uint64 watch, uint32 tenant_hash)
 {
-	return stamp_hash(watch, tenant_hash) & ~OF_ALL;
+	return dc_stamp_of_key(dc_stamp_key(watch), tenant_hash);
 }
 
 /* The stamp for changes that touch every tenant of what is watched. */
 uint32
 dc_stamp_of_all(uint64 watch)
 {
-	return stamp_hash(~watch, 0) | OF_ALL;
+	return dc_stamp_of_key(dc_stamp_key(~watch), 0) | DC_STAMP_OF_ALL;
 }
 
 /*
@@ -167,8 +162,9 @@ dc_xid_running(uint64 xid)
 
 /*
  * Announce a writer: its full transaction ID, perhaps marked as unversioned.
- * Returns the number of the push, also if it had been made before.  Called before the writer's commit can become visible.  Throws nothing
- * except through a corrupted commit log.
+ * Returns the number of the push, also if it had been made before.  Called
+ * before the writer's commit can become visible.  Throws nothing except through
+ * a corrupted commit log.
  */
 uint64
 dc_stamp_push(uint32 stamp_number, uint64 writer)

@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "mix.h"
+
 #include "port/atomics.h"
 #include "storage/spin.h"
 
@@ -76,6 +78,17 @@ extern Size dc_stamp_shmem_size(Size memory);
 extern void dc_stamp_shmem_init(void *place, Size memory);
 extern void dc_stamp_attach(void *place);
 
+/* Marks the number of a stamp for every tenant. */
+#define DC_STAMP_OF_ALL 0x80000000U
+
+/* The stamp of one tenant, by what dc_stamp_key() gives. */
+static inline uint32
+dc_stamp_of_key(uint32 key, uint32 tenant_hash)
+{
+	return (uint32) dc_mix64((uint64) key << 32 | tenant_hash) & ~DC_STAMP_OF_ALL;
+}
+
+extern uint32 dc_stamp_key(uint64 watch);
 extern uint32 dc_stamp_of_tenant(uint64 watch, uint32 tenant_hash);
 extern uint32 dc_stamp_of_all(uint64 watch);
 

@@ -37,6 +37,7 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "common/hashfn.h"
 
 StaticAssertDecl(DC_STAMP_RING <= 16, "DcStampView.later has a bit for each");
 
@@ -226,98 +227,118 @@ again:
 	return true;
 }
 
-/* The reverse of dc_proof_view(). */
-static void
-pack_view(uint16 *w, int words, const DcStampView *view)
+/*-------------------------------------------------------------------------
+ * Proofs
+ *-------------------------------------------------------------------------
+ */
+
+/* The low bits of the prefixes; behind them, "later", if there is any. */
+static inline uint16 *
+prefixes_of(const DcProof *proof, const DcDependencies *dependencies)
 {
-	w[0] = (uint16) view->stamp;
-	w[1] = (uint16) (view->stamp >> 16);
-	w[2] = (uint16) view->prefix;
-	if (words > DC_VIEW_TINY)
-		w[3] = (uint16) (view->prefix >> 16);
-	if (words > DC_VIEW_SHORT)
-		w[4] = (uint16) (view->prefix >> 32);
-	if (words > DC_VIEW_MIDDLE)
-	{
-		w[5] = (uint16) (view->prefix >> 48);
-		w[6] = view->later;
-	}
+	return (uint16 *) &unconstify(DcProof *, proof)->rest[dependencies->nhashes];
+}
+
+/* Go to the first view of a proof. */
+void
+dc_views_begin(DcViews *views, const DcProof *proof, const DcDependencies *dependencies)
+{
+	views->proof = proof;
+	views->dependencies = dependencies;
+	views->next = 0;
+	views->seen = 0;
 }
 
 /*
- * Take the views of "nstamps" stamps, for an answer that was computed in the
- * snapshot.  "proof" has room for them.  False if one cannot be told: the
- * answer must not be stored.
+ * The next view; false if there is none.  Of its prefix the proof has the low 16
+ * bits.  The rest is taken from the pushes that there are now, so the prefix may
+ * be too large if 65,536 have come since: see dc_views_were_right().
  */
 bool
-dc_proof_make(DcProof *proof, const DcSnapshot *snapshot,
-			  const uint32 *stamps, int nstamps)
+dc_views_next(DcViews *views, DcStampView *view)
 {
-	DcStampView *views;
+	const DcDependencies *dependencies = views->dependencies;
+	const uint16 *prefixes = prefixes_of(views->proof, dependencies);
+	uint32		i = views->next;
+	uint64		version;
+
+	if (i == dependencies->n)
+		return false;
+	view->stamp = dc_dependency_stamp(&dependencies->list[i], views->proof->rest);
+	version = dc_stamp_version(view->stamp);
+	view->prefix = version - (uint16) (version - prefixes[i]);
+	view->later = 0;
+	if (views->proof->seen & DC_SEEN_LATER)
+		view->later = prefixes[dependencies->n + i];
+	views->seen += view->prefix;
+	views->next++;
+	return true;
+}
+
+/*
+ * After the last one: were all views what they were taken for?  None has been too
+ * small, so they were if their sum is right.
+ */
+bool
+dc_views_were_right(const DcViews *views)
+{
+	return views->seen == (views->proof->seen & ~DC_SEEN_LATER);
+}
+
+/*
+ * Take the views of the stamps for the tenant with these hashes, for an answer
+ * that was computed in the snapshot.  "proof" has room for them.  False if one
+ * cannot be told: the answer must not be stored.
+ */
+bool
+dc_proof_make(DcProof *proof, const DcDependencies *dependencies,
+			  const uint32 *hashes, const DcSnapshot *snapshot)
+{
+	uint16	   *prefixes = prefixes_of(proof, dependencies);
 	uint64		newest = 0;
-	uint64		longest = 0;
+	uint64		seen = 0;
 	uint16		later = 0;
 
 	if (!dc_xid_settled(snapshot->xmin))
 		return false;
 
-	views = palloc(sizeof(DcStampView) * nstamps);
-	for (int i = 0; i < nstamps; i++)
+	for (uint32 i = 0; i < dependencies->n; i++)
 	{
-		if (!stamp_view(stamps[i], snapshot, &views[i], &newest, 0, NULL))
-		{
-			pfree(views);
+		DcStampView view;
+
+		if (!stamp_view(dc_dependency_stamp(&dependencies->list[i], hashes),
+						snapshot, &view, &newest, 0, NULL))
 			return false;
-		}
-		longest |= views[i].prefix;
-		later |= views[i].later;
+		prefixes[i] = (uint16) view.prefix;
+		prefixes[dependencies->n + i] = view.later;
+		seen += view.prefix;
+		later |= view.later;
 	}
 
 	/* a newest writer that is too high makes nothing valid that is not */
 	Assert(newest < snapshot->xmax);
 	proof->snapshot_xmax = snapshot->xmax;
 	proof->newest_before = (uint32) Min(snapshot->xmax - newest, PG_UINT32_MAX);
-	proof->nviews = nstamps;
-	proof->words = later != 0 || longest >> 48 != 0 ? DC_VIEW_LONG :
-		longest >> 32 != 0 ? DC_VIEW_MIDDLE :
-		longest >> 16 != 0 ? DC_VIEW_SHORT : DC_VIEW_TINY;
-	for (int i = 0; i < nstamps; i++)
-		pack_view(&proof->views[i * proof->words], proof->words, &views[i]);
-	pfree(views);
+	proof->seen = seen | (later != 0 ? DC_SEEN_LATER : 0);
+	memcpy(proof->rest, hashes, sizeof(uint32) * dependencies->nhashes);
 	return true;
 }
 
-/* Do the views see all pushes that there are so far, and nothing else? */
+/*
+ * Do the views see all pushes that there are so far, and nothing else?  No stamp
+ * has fewer than its view has seen, so it is enough to compare the sums.  Where
+ * there are later pushes there is one before them that was not seen.
+ */
 static pg_attribute_always_inline bool
-sees_all(const DcProof *proof)
+sees_all(const DcProof *proof, const DcDependencies *dependencies)
 {
-	/* nearly always; this is what a hit spends its time with */
-	if (likely(proof->words <= DC_VIEW_SHORT))
-	{
-		const uint16 *w = proof->views;
-		int			words = proof->words;
+	/* this is what a hit spends its time with */
+	uint64		pushes = 0;
 
-		for (int i = proof->nviews; i > 0; i--, w += words)
-		{
-			uint32		stamp = w[0] | (uint32) w[1] << 16;
-			uint32		prefix = w[2];
-
-			if (words == DC_VIEW_SHORT)
-				prefix |= (uint32) w[3] << 16;
-			if (dc_stamp_version(stamp) != prefix)
-				return false;
-		}
-		return true;
-	}
-
-	for (int i = 0; i < proof->nviews; i++)
-	{
-		DcStampView view = dc_proof_view(proof, i);
-
-		if (view.later != 0 || dc_stamp_version(view.stamp) != view.prefix)
-			return false;
-	}
-	return true;
+	for (uint32 i = 0; i < dependencies->n; i++)
+		pushes += dc_stamp_version(dc_dependency_stamp(&dependencies->list[i],
+													   proof->rest));
+	return pushes == proof->seen;
 }
 
 /*
@@ -327,14 +348,15 @@ sees_all(const DcProof *proof)
  * closer.  Takes no lock.
  */
 DC_HIT_PATH bool
-dc_proof_holds(const DcProof *proof, const DcSnapshot *snapshot)
+dc_proof_holds(const DcProof *proof, const DcDependencies *dependencies,
+			   const DcSnapshot *snapshot)
 {
 	if (snapshot->xmax <= proof->snapshot_xmax &&
 		snapshot->xmin <= proof->snapshot_xmax - proof->newest_before)
 		return false;
 	if (!dc_xid_settled(snapshot->xmin))
 		return false;
-	return sees_all(proof);
+	return sees_all(proof, dependencies);
 }
 
 /*
@@ -342,19 +364,21 @@ dc_proof_holds(const DcProof *proof, const DcSnapshot *snapshot)
  * which view differs first, and which transaction did it.
  */
 DC_HIT_PATH DcVerdict
-dc_proof_check(const DcProof *proof, const DcSnapshot *snapshot,
-			   DcCulprit *culprit)
+dc_proof_check(const DcProof *proof, const DcDependencies *dependencies,
+			   const DcSnapshot *snapshot, DcCulprit *culprit)
 {
 	DcVerdict	verdict = DC_VALID;
+	DcViews		views;
+	DcStampView then;
 
-	if (dc_proof_holds(proof, snapshot))
+	if (dc_proof_holds(proof, dependencies, snapshot))
 		return DC_VALID;
 	if (!dc_xid_settled(snapshot->xmin))
 		return DC_UNCERTAIN;
 
-	for (int i = 0; i < proof->nviews; i++)
+	dc_views_begin(&views, proof, dependencies);
+	while (dc_views_next(&views, &then))
 	{
-		DcStampView then = dc_proof_view(proof, i);
 		DcStampView now;
 		uint64		newest = 0;
 		uint64		xid = 0;
@@ -369,10 +393,20 @@ dc_proof_check(const DcProof *proof, const DcSnapshot *snapshot,
 			verdict = DC_OLD_SNAPSHOT;
 		else
 		{
-			culprit->view = i;
+			culprit->view = views.next - 1;
 			culprit->xid = xid;
 			return DC_CHANGED;
 		}
+	}
+	if (!dc_views_were_right(&views))
+	{
+		/*
+		 * 65,536 pushes on one of them, nearly all of which have left the
+		 * ring
+		 */
+		culprit->view = -1;
+		culprit->xid = 0;
+		return DC_CHANGED;
 	}
 	return verdict;
 }
@@ -382,20 +416,29 @@ dc_proof_check(const DcProof *proof, const DcSnapshot *snapshot,
  * uncertain.
  */
 bool
-dc_proof_holds_on(const DcProof *proof, uint32 stamp, const DcSnapshot *snapshot)
+dc_proof_holds_on(const DcProof *proof, const DcDependencies *dependencies,
+				  uint32 stamp, const DcSnapshot *snapshot)
 {
-	for (int i = 0; i < proof->nviews; i++)
+	bool		holds = true;
+	bool		right = true;
+	DcViews		views;
+	DcStampView then;
+
+	dc_views_begin(&views, proof, dependencies);
+	while (dc_views_next(&views, &then))
 	{
-		DcStampView then = dc_proof_view(proof, i);
 		DcStampView now;
 		uint64		newest = 0;
 
-		if (then.stamp == stamp &&
-			(!stamp_view(stamp, snapshot, &now, &newest, 0, NULL) ||
-			 now.prefix != then.prefix || now.later != then.later))
-			return false;
+		if (then.stamp != stamp)
+			continue;
+		if (!stamp_view(stamp, snapshot, &now, &newest, 0, NULL) ||
+			now.prefix != then.prefix || now.later != then.later)
+			holds = false;
+		/* with so few, whatever has become of the other stamps */
+		right = then.prefix <= PG_UINT16_MAX;
 	}
-	return true;
+	return holds && (right || dc_views_were_right(&views));
 }
 
 /*
@@ -403,9 +446,9 @@ dc_proof_holds_on(const DcProof *proof, uint32 stamp, const DcSnapshot *snapshot
  * is right at this moment, however old the snapshot is that it comes from.
  */
 bool
-dc_proof_is_latest(const DcProof *proof)
+dc_proof_is_latest(const DcProof *proof, const DcDependencies *dependencies)
 {
-	return sees_all(proof);
+	return sees_all(proof, dependencies);
 }
 
 /*
@@ -414,17 +457,14 @@ dc_proof_is_latest(const DcProof *proof)
  * "version": that of the widget's definition.
  */
 uint32
-dc_proof_digest(const DcProof *proof, uint64 version)
+dc_proof_digest(const DcProof *proof, const DcDependencies *dependencies,
+				uint64 version)
 {
-	uint64		digest = dc_mix64(version);
+	const unsigned char *rest = (const unsigned char *) proof->rest;
+	Size		len = DC_PROOF_SIZE(proof, dependencies) - offsetof(DcProof, rest);
 
-	for (int i = 0; i < proof->nviews; i++)
-	{
-		DcStampView view = dc_proof_view(proof, i);
-
-		digest = dc_mix64(digest ^ view.prefix) + (((uint64) view.stamp << 16) | view.later);
-	}
-	return (uint32) dc_mix64(digest);
+	return (uint32) dc_mix64(proof->seen ^
+							 hash_bytes_extended(rest, (int) len, version));
 }
 
 /*
@@ -433,18 +473,13 @@ dc_proof_digest(const DcProof *proof, uint64 version)
  * "proof" has room for it.
  */
 void
-dc_proof_from_start(DcProof *proof, uint64 next_xid, const uint32 *stamps, int nstamps)
+dc_proof_from_start(DcProof *proof, const DcDependencies *dependencies,
+					const uint32 *hashes, uint64 next_xid)
 {
+	memset(proof, 0, DC_PROOF_ROOM(dependencies));
 	proof->snapshot_xmax = next_xid;
 	proof->newest_before = 1;
-	proof->nviews = nstamps;
-	proof->words = DC_VIEW_TINY;
-	for (int i = 0; i < nstamps; i++)
-	{
-		DcStampView view = {.stamp = stamps[i]};
-
-		pack_view(&proof->views[i * DC_VIEW_TINY], DC_VIEW_TINY, &view);
-	}
+	memcpy(proof->rest, hashes, sizeof(uint32) * dependencies->nhashes);
 }
 
 /* Does the snapshot see every writer of a stamp?  False if uncertain. */

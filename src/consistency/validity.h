@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "consistency/dependencies.h"
+
 #include "utils/snapshot.h"
 
 /* A snapshot, with its bounds widened to full transaction IDs. */
@@ -34,55 +36,50 @@ typedef struct DcStampView
 } DcStampView;
 
 /*
- * What an entry was computed from: the view of each of its stamps.  There is
- * one in each entry, so the views are packed, "words" to each, as few as will
- * do for all: see dc_proof_view().
+ * What an entry was computed from: the views of the stamps that it depends on
+ * (DcDependencies, which belong to its definition).  There is one in each entry,
+ * so it is packed: see "Memory" in src/README.
  */
 typedef struct DcProof
 {
 	uint64		snapshot_xmax;
+	uint64		seen;			/* the sum of all prefixes; and a flag */
 	uint32		newest_before;	/* the newest writer among those seen, by how
 								 * much it is below snapshot_xmax; or less */
-	uint16		nviews;
-	uint16		words;
-	uint16		views[FLEXIBLE_ARRAY_MEMBER];
+
+	/*
+	 * The hashes of the tenant, 32 bits each.  Then the low 16 bits of each
+	 * prefix; and, if the flag is set, "later" of each view.
+	 */
+	uint32		rest[FLEXIBLE_ARRAY_MEMBER];
 } DcProof;
 
-/* Words to a view: two for the stamp, and those that the prefix takes. */
-#define DC_VIEW_TINY 3			/* 16 bits */
-#define DC_VIEW_SHORT 4			/* 32 bits */
-#define DC_VIEW_MIDDLE 5		/* 48 bits */
-#define DC_VIEW_LONG 7			/* all of it, and "later" */
+/* In "seen": some of the views have later pushes. */
+#define DC_SEEN_LATER UINT64CONST(0x8000000000000000)
 
-/* Room for the proof of so many views, however they turn out. */
-#define DC_PROOF_ROOM(nviews) \
-	(offsetof(DcProof, views) + sizeof(uint16) * DC_VIEW_LONG * (nviews))
+/* How large it is, and the most that it can be. */
+#define DC_PROOF_SIZE(proof, d) \
+	(offsetof(DcProof, rest) + sizeof(uint32) * (d)->nhashes + \
+	 sizeof(uint16) * (d)->n * ((proof)->seen & DC_SEEN_LATER ? 2 : 1))
+#define DC_PROOF_ROOM(d) \
+	(offsetof(DcProof, rest) + sizeof(uint32) * (d)->nhashes + \
+	 sizeof(uint16) * (d)->n * 2)
 
-/* How large it is. */
-#define DC_PROOF_SIZE(proof) \
-	(offsetof(DcProof, views) + sizeof(uint16) * (proof)->words * (proof)->nviews)
-
-/* View number i of a proof. */
-static inline DcStampView
-dc_proof_view(const DcProof *proof, int i)
+/* The hashes of the tenant. */
+static inline const uint32 *
+dc_proof_hashes(const DcProof *proof)
 {
-	const uint16 *w = &proof->views[i * proof->words];
-	DcStampView view;
-
-	view.stamp = w[0] | (uint32) w[1] << 16;
-	view.prefix = w[2];
-	view.later = 0;
-	if (proof->words > DC_VIEW_TINY)
-		view.prefix |= (uint64) w[3] << 16;
-	if (unlikely(proof->words > DC_VIEW_SHORT))
-		view.prefix |= (uint64) w[4] << 32;
-	if (unlikely(proof->words > DC_VIEW_MIDDLE))
-	{
-		view.prefix |= (uint64) w[5] << 48;
-		view.later = w[6];
-	}
-	return view;
+	return proof->rest;
 }
+
+/* A walk through the views of a proof. */
+typedef struct DcViews
+{
+	const DcProof *proof;
+	const DcDependencies *dependencies;
+	uint32		next;
+	uint64		seen;			/* the sum so far */
+} DcViews;
 
 typedef enum DcVerdict
 {
@@ -95,25 +92,31 @@ typedef enum DcVerdict
 /* Which change made an entry invalid, if that is known. */
 typedef struct DcCulprit
 {
-	int			view;			/* index in the proof's views */
+	int			view;			/* index in the proof's views; -1: not known */
 	uint64		xid;			/* 0: not known */
 } DcCulprit;
 
 extern void dc_snapshot_init(DcSnapshot *snapshot, Snapshot from);
 extern bool dc_snapshot_sees(const DcSnapshot *snapshot, uint64 xid);
 
-extern bool dc_proof_make(DcProof *proof, const DcSnapshot *snapshot,
-						  const uint32 *stamps, int nstamps);
-extern bool dc_proof_holds(const DcProof *proof, const DcSnapshot *snapshot);
-extern DcVerdict dc_proof_check(const DcProof *proof,
-								const DcSnapshot *snapshot,
-								DcCulprit *culprit);
-extern bool dc_proof_holds_on(const DcProof *proof, uint32 stamp,
-							  const DcSnapshot *snapshot);
-extern uint32 dc_proof_digest(const DcProof *proof, uint64 version);
-extern bool dc_proof_is_latest(const DcProof *proof);
-extern void dc_proof_from_start(DcProof *proof, uint64 next_xid,
-								const uint32 *stamps, int nstamps);
+extern void dc_views_begin(DcViews *views, const DcProof *proof,
+						   const DcDependencies *dependencies);
+extern bool dc_views_next(DcViews *views, DcStampView *view);
+extern bool dc_views_were_right(const DcViews *views);
+
+extern bool dc_proof_make(DcProof *proof, const DcDependencies *dependencies,
+						  const uint32 *hashes, const DcSnapshot *snapshot);
+extern bool dc_proof_holds(const DcProof *proof, const DcDependencies *dependencies,
+						   const DcSnapshot *snapshot);
+extern DcVerdict dc_proof_check(const DcProof *proof, const DcDependencies *dependencies,
+								const DcSnapshot *snapshot, DcCulprit *culprit);
+extern bool dc_proof_holds_on(const DcProof *proof, const DcDependencies *dependencies,
+							  uint32 stamp, const DcSnapshot *snapshot);
+extern bool dc_proof_is_latest(const DcProof *proof, const DcDependencies *dependencies);
+extern uint32 dc_proof_digest(const DcProof *proof, const DcDependencies *dependencies,
+							  uint64 version);
+extern void dc_proof_from_start(DcProof *proof, const DcDependencies *dependencies,
+								const uint32 *hashes, uint64 next_xid);
 extern bool dc_stamp_all_seen(uint32 stamp, const DcSnapshot *snapshot);
 
 #endif							/* DASHCACHE_VALIDITY_H */

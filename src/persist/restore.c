@@ -105,23 +105,27 @@ ignore_file(const char *why)
 
 /* Has nobody written to what the entry depends on since the start? */
 static bool
-is_still_right(void *proof)
+is_still_right(void *arg)
 {
-	return dc_proof_is_latest(proof);
+	const DcContent *content = arg;
+
+	return dc_proof_is_latest(content->proof, content->dependencies);
 }
 
 static void
 restore_entry(DcSavedEntry *entry)
 {
-	DcProof    *proof = palloc0(DC_PROOF_ROOM(entry->nstamps));
+	DcContent  *content = &entry->content;
+	const DcDependencies *dependencies = content->dependencies;
+	DcProof    *proof = palloc(DC_PROOF_ROOM(dependencies));
 
-	dc_proof_from_start(proof, shared->next_xid, entry->stamps, entry->nstamps);
-	entry->content.proof = proof;
-	entry->content.proof_len = DC_PROOF_SIZE(proof);
-	entry->content.digest = dc_proof_digest(proof, entry->key.version);
+	dc_proof_from_start(proof, dependencies, entry->hashes, shared->next_xid);
+	content->proof = proof;
+	content->proof_len = DC_PROOF_SIZE(proof, dependencies);
+	content->digest = dc_proof_digest(proof, dependencies, entry->key.version);
 	entry->key.hash = dc_store_hash(&entry->key);
-	if (dc_store_restore(&entry->key, &entry->content, &entry->usage,
-						 is_still_right, proof) == DC_PUT_STORED)
+	if (dc_store_restore(&entry->key, content, &entry->usage,
+						 is_still_right, content) == DC_PUT_STORED)
 		pg_atomic_fetch_add_u64(&shared->restored, 1);
 	pfree(proof);
 }

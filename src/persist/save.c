@@ -44,8 +44,6 @@ typedef struct Saver
 	DcSavedFile file;
 	DcSavedHeader header;
 	TimestampTz now;
-	uint32	   *stamps;
-	uint32		capacity;
 } Saver;
 
 static void
@@ -66,20 +64,14 @@ save_entry(const DcKey *key, const DcContent *content, const DcUsage *usage, voi
 {
 	Saver	   *saver = arg;
 	const DcProof *proof = content->proof;
+	const DcDependencies *dependencies = content->dependencies;
 	DcSavedEntry entry = {.key = *key,.content = *content,.usage = *usage};
 
-	if (content->expires_at <= saver->now || !dc_proof_is_latest(proof))
+	if (content->expires_at <= saver->now || !dc_proof_is_latest(proof, dependencies))
 		return;
 
-	entry.nstamps = proof->nviews;
-	if (entry.nstamps > saver->capacity)
-	{
-		saver->capacity = entry.nstamps * 2;
-		saver->stamps = palloc(sizeof(uint32) * saver->capacity);
-	}
-	for (uint32 i = 0; i < entry.nstamps; i++)
-		saver->stamps[i] = dc_proof_view(proof, i).stamp;
-	entry.stamps = saver->stamps;
+	entry.nhashes = dependencies->nhashes;
+	entry.hashes = dc_proof_hashes(proof);
 	dc_saved_put_entry(&saver->file, &entry);
 	saver->header.nentries++;
 }

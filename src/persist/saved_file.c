@@ -28,7 +28,7 @@
  * Raise it with any change of the format or of what the fields mean, such as that
  * of a tenant's bytes, of a hash, or of a stamp's number.
  */
-#define FORMAT 3
+#define FORMAT 4
 
 static const char magic[8] = "dashc\r\n\032";
 
@@ -109,7 +109,8 @@ transfer_fixed(DcSavedFile *file, DcSavedEntry *entry)
 	FIELD(usage->marks);
 	FIELD(usage->unused_refreshes);
 	FIELD(usage->credit);
-	FIELD(entry->nstamps);
+	FIELD(content->dependencies_len);
+	FIELD(entry->nhashes);
 }
 
 /* The header with what stands around it, from the file's beginning. */
@@ -186,7 +187,8 @@ void
 dc_saved_put_entry(DcSavedFile *file, const DcSavedEntry *entry)
 {
 	transfer_fixed(file, unconstify(DcSavedEntry *, entry));
-	transfer(file, entry->stamps, sizeof(uint32) * entry->nstamps);
+	transfer(file, unconstify(void *, entry->content.dependencies), entry->content.dependencies_len);
+	transfer(file, unconstify(uint32 *, entry->hashes), sizeof(uint32) * entry->nhashes);
 	transfer(file, unconstify(char *, entry->key.tenant), entry->key.tenant_len);
 	transfer(file, unconstify(char *, entry->key.params), entry->key.params_len);
 	transfer(file, unconstify(char *, entry->content.payload), entry->content.payload_len);
@@ -283,15 +285,17 @@ dc_saved_get_entry(DcSavedFile *file, DcSavedEntry *entry)
 {
 	DcKey	   *key = &entry->key;
 	DcContent  *content = &entry->content;
-	Size		stamps_len;
+	Size		dependencies_len;
+	Size		hashes_len;
 	Size		len;
 
 	transfer_fixed(file, entry);
 	if (file->failed ||
 		content->payload_len > file->left)	/* so the sum cannot overflow */
 		return false;
-	stamps_len = sizeof(uint32) * entry->nstamps;
-	len = stamps_len + (Size) key->tenant_len + key->params_len + content->payload_len;
+	dependencies_len = content->dependencies_len;
+	hashes_len = sizeof(uint32) * entry->nhashes;
+	len = dependencies_len + hashes_len + (Size) key->tenant_len + key->params_len + content->payload_len;
 	if (len > file->left)
 		return false;
 	if (len > entry->capacity)
@@ -302,8 +306,9 @@ dc_saved_get_entry(DcSavedFile *file, DcSavedEntry *entry)
 		entry->buffer = MemoryContextAllocHuge(CurrentMemoryContext, entry->capacity);
 	}
 	transfer(file, entry->buffer, len);
-	entry->stamps = (uint32 *) entry->buffer;
-	key->tenant = entry->buffer + stamps_len;
+	content->dependencies = entry->buffer;
+	entry->hashes = (uint32 *) (entry->buffer + dependencies_len);
+	key->tenant = entry->buffer + dependencies_len + hashes_len;
 	key->params = key->tenant + key->tenant_len;
 	content->payload = key->params + key->params_len;
 	return !file->failed;

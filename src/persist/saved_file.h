@@ -49,14 +49,17 @@ typedef struct DcSavedStats
 	uint64		counters[DC_COUNTERS];
 } DcSavedStats;
 
-/* An entry.  Of its proof, which is of its time, the stamps are saved. */
+/*
+ * An entry.  Of its proof, which is of its time, what it depends on is saved, with
+ * the hashes of the tenant.
+ */
 typedef struct DcSavedEntry
 {
 	DcKey		key;
 	DcContent	content;
 	DcUsage		usage;
-	uint32		nstamps;
-	uint32	   *stamps;
+	uint32		nhashes;
+	const uint32 *hashes;
 
 	/* for reading: what all pointers point to */
 	char	   *buffer;

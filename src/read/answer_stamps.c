@@ -5,7 +5,7 @@
  *
  * Each thing that a widget's query reads has a stamp for every tenant, and, if
  * it is watched by tenant, one for this tenant.  The widget's definition has
- * one, too. Their order is that of the views in a proof.
+ * one, too.  Their order is that of the views in a proof.
  *
  * A purge of a dashboard has a stamp that is in no proof.  It removes entries,
  * and must also stop those that are being computed from what was there before
@@ -49,25 +49,44 @@ tenant_hash(DcWatch *watch, Datum tenant)
 											tenant));
 }
 
-/*
- * The stamps that a widget's answer for a tenant depends on: at most two for each
- * watch, and one.
- */
-int
-dc_answer_stamps(DcWidget *widget, Datum tenant, uint32 *stamps)
+static void
+depend(DcDependencies *dependencies, uint32 key, int32 hash)
 {
-	int			n = 0;
+	DcDependency *dependency = &dependencies->list[dependencies->n++];
 
+	dependency->key = key;
+	dependency->hash = hash;
+}
+
+/*
+ * What a widget's answers depend on: at most two stamps for each watch, and one.
+ * Also returns the hashes of the tenant by which its own are found.
+ */
+DcDependencies *
+dc_answer_dependencies(DcWidget *widget, Datum tenant, uint32 **hashes)
+{
+	DcDependencies *dependencies =
+	palloc0(DC_DEPENDENCIES_SIZE(2 * widget->nwatches + 1));
+	int		   *places = palloc(sizeof(int) * Max(widget->nwatches, 1));
+
+	*hashes = palloc(sizeof(uint32) * Max(widget->nwatches, 1));
 	for (int i = 0; i < widget->nwatches; i++)
 	{
 		DcWatch    *watch = &widget->watches[i];
 
-		stamps[n++] = dc_stamp_of_all(watch->hash);
-		if (watch->keyed)
-			stamps[n++] = dc_stamp_of_tenant(watch->hash, tenant_hash(watch, tenant));
+		depend(dependencies, dc_stamp_of_all(watch->hash), -1);
+		if (!watch->keyed)
+			continue;
+		if (watch->same_hash == i)
+		{
+			places[i] = dependencies->nhashes++;
+			(*hashes)[places[i]] = tenant_hash(watch, tenant);
+		}
+		depend(dependencies, dc_stamp_key(watch->hash), places[watch->same_hash]);
 	}
-	stamps[n++] = dc_definition_stamp(widget->id);
-	return n;
+	depend(dependencies, dc_definition_stamp(widget->id), -1);
+	pfree(places);
+	return dependencies;
 }
 
 /* Tell the journal which change has made an entry stale. */

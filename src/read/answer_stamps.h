@@ -14,7 +14,8 @@
 #include "widget/metacache.h"
 
 extern uint32 dc_definition_stamp(uint32 widget);
-extern int	dc_answer_stamps(DcWidget *widget, Datum tenant, uint32 *stamps);
+extern DcDependencies *dc_answer_dependencies(DcWidget *widget, Datum tenant,
+											  uint32 **hashes);
 extern void dc_answer_changed(DcWidget *widget, Datum tenant,
 							  const DcCulprit *culprit);
 

@@ -39,7 +39,7 @@ needs_no_refresh(const DcLookup *lookup)
 	if (entry == NULL)
 		return false;
 	good = now < entry->expires_at && now < dc_stale_refresh_at(entry) &&
-		dc_proof_check(DC_ENTRY_PROOF(entry), &lookup->snapshot, &culprit) == DC_VALID;
+		dc_proof_check(DC_ENTRY_PROOF(entry), DC_ENTRY_DEPENDENCIES(entry), &lookup->snapshot, &culprit) == DC_VALID;
 	dc_store_unlock(&lookup->key);
 	return good;
 }

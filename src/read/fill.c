@@ -65,21 +65,24 @@ group_of(const DcDashboard *dashboard)
 	return group;
 }
 
-/* The proof of an answer from the lookup's snapshot; NULL if it cannot be told. */
+/*
+ * The proof of an answer from the lookup's snapshot, and what it is about; NULL if
+ * it cannot be told.
+ */
 static DcProof *
-make_proof(const DcLookup *lookup)
+make_proof(const DcLookup *lookup, DcDependencies **dependencies)
 {
-	DcWidget   *widget = lookup->widget;
-	uint32	   *stamps = palloc(sizeof(uint32) * (2 * widget->nwatches + 1));
-	int			nstamps = dc_answer_stamps(widget, lookup->tenant, stamps);
-	DcProof    *proof = palloc0(DC_PROOF_ROOM(nstamps));
+	uint32	   *hashes;
+	DcProof    *proof;
 
-	if (!dc_proof_make(proof, &lookup->snapshot, stamps, nstamps))
+	*dependencies = dc_answer_dependencies(lookup->widget, lookup->tenant, &hashes);
+	proof = palloc0(DC_PROOF_ROOM(*dependencies));
+	if (!dc_proof_make(proof, *dependencies, hashes, &lookup->snapshot))
 	{
 		pfree(proof);
 		proof = NULL;
 	}
-	pfree(stamps);
+	pfree(hashes);
 	return proof;
 }
 
@@ -90,8 +93,10 @@ make_proof(const DcLookup *lookup)
 bool
 dc_fill_is_certain(const DcLookup *lookup)
 {
-	DcProof    *proof = make_proof(lookup);
+	DcDependencies *dependencies;
+	DcProof    *proof = make_proof(lookup, &dependencies);
 
+	pfree(dependencies);
 	if (proof != NULL)
 		pfree(proof);
 	return proof != NULL;
@@ -106,14 +111,17 @@ dc_fill_store(DcLookup *lookup, const char *payload, Size payload_len,
 			  const DcComputed *computed)
 {
 	DcWidget   *widget = lookup->widget;
-	DcProof    *proof = make_proof(lookup);
+	DcDependencies *dependencies;
+	DcProof    *proof = make_proof(lookup, &dependencies);
 	DcContent	content;
 
 	if (!computed->same_standing || proof == NULL)
 		return "uncertain";
 
 	content.proof = proof;
-	content.proof_len = DC_PROOF_SIZE(proof);
+	content.proof_len = DC_PROOF_SIZE(proof, dependencies);
+	content.dependencies = dependencies;
+	content.dependencies_len = DC_DEPENDENCIES_SIZE(dependencies->n);
 	content.answer_len = payload_len;
 	content.payload = dc_compress(payload, payload_len, &content.payload_len);
 	if (content.payload == NULL)
@@ -123,10 +131,10 @@ dc_fill_store(DcLookup *lookup, const char *payload, Size payload_len,
 	}
 	content.background = lookup->background;
 	content.missed = !lookup->background && !lookup->refresh;
-	content.digest = dc_proof_digest(proof, widget->version);
+	content.digest = dc_proof_digest(proof, dependencies, widget->version);
 	content.etag = lookup->answer->etag;
 	content.generated_at = computed->generated_at;
-	content.fresh_at = dc_stale_fresh_at(proof, computed);
+	content.fresh_at = dc_stale_fresh_at(proof, dependencies, computed);
 	content.valid_from = computed->valid_from;
 	content.expires_at = computed->expires_at;
 	content.group = group_of(lookup->dashboard);

@@ -260,7 +260,7 @@ dc_lookup_try_cache(DcLookup *lookup)
 	/* what has expired need not be judged, but to be served nevertheless */
 	if (now < entry->expires_at || widget->max_stale_us > 0)
 		verdict = too_new_for_clock(widget, entry) ? DC_OLD_SNAPSHOT :
-			dc_proof_check(DC_ENTRY_PROOF(entry), &lookup->snapshot, &culprit);
+			dc_proof_check(DC_ENTRY_PROOF(entry), DC_ENTRY_DEPENDENCIES(entry), &lookup->snapshot, &culprit);
 	if (now >= entry->expires_at)
 		reason = "expired";
 	else
@@ -320,7 +320,7 @@ dc_lookup_last_answer(DcLookup *lookup, bool really)
 	if (entry == NULL)
 		return false;
 	verdict = too_new_for_clock(lookup->widget, entry) ? DC_OLD_SNAPSHOT :
-		dc_proof_check(DC_ENTRY_PROOF(entry), &lookup->snapshot, &culprit);
+		dc_proof_check(DC_ENTRY_PROOF(entry), DC_ENTRY_DEPENDENCIES(entry), &lookup->snapshot, &culprit);
 	usable = dc_stale_usable(lookup->widget, &lookup->snapshot, entry, verdict, now);
 	if (usable && really)
 		serve(lookup, entry, now, DC_FROM_STALE,

@@ -40,6 +40,7 @@ dc_stale_usable(const DcWidget *widget, const DcSnapshot *snapshot,
 				DcSharedEntry *entry, DcVerdict verdict, TimestampTz now)
 {
 	const DcProof *proof = DC_ENTRY_PROOF(entry);
+	const DcDependencies *dependencies = DC_ENTRY_DEPENDENCIES(entry);
 
 	if (widget->max_stale_us == 0 ||
 		dc_entry_fresh_at(entry) < now - widget->max_stale_us ||
@@ -47,9 +48,9 @@ dc_stale_usable(const DcWidget *widget, const DcSnapshot *snapshot,
 		(verdict == DC_UNCERTAIN &&
 		 snapshot->xmax <= proof->snapshot_xmax))
 		return false;
-	return dc_proof_holds_on(proof, dc_definition_stamp(widget->id),
+	return dc_proof_holds_on(proof, dependencies, dc_definition_stamp(widget->id),
 							 snapshot) &&
-		dc_own_seen(proof);
+		dc_own_seen(proof, dependencies);
 }
 
 /*
@@ -60,9 +61,10 @@ dc_stale_usable(const DcWidget *widget, const DcSnapshot *snapshot,
  * than the transaction; else it may have been imported.
  */
 TimestampTz
-dc_stale_fresh_at(const DcProof *proof, const DcComputed *computed)
+dc_stale_fresh_at(const DcProof *proof, const DcDependencies *dependencies,
+				  const DcComputed *computed)
 {
-	if (dc_proof_is_latest(proof))
+	if (dc_proof_is_latest(proof, dependencies))
 		return computed->generated_at;
 	if (IsolationUsesXactSnapshot())
 		return DT_NOBEGIN;
@@ -86,6 +88,7 @@ dc_stale_refresh_at(const DcSharedEntry *entry)
 bool
 dc_stale_ask_for_refresh(DcSharedEntry *entry)
 {
+	const DcSharedDefinition *definition = dc_entry_definition(entry);
 	DcRefreshRequest request;
 	uint32		asked = pg_atomic_read_u32(&entry->refresh_asked);
 
@@ -93,9 +96,9 @@ dc_stale_ask_for_refresh(DcSharedEntry *entry)
 		(asked != 0 && DC_SECONDS(GetCurrentTimestamp()) < asked) ||
 		!pg_atomic_compare_exchange_u32(&entry->refresh_asked, &asked, DC_REFRESH_ASKED))
 		return false;
-	request.database = entry->database;
-	request.widget = entry->widget;
-	request.version = entry->version;
+	request.database = definition->database;
+	request.widget = definition->widget;
+	request.version = definition->version;
 	request.hash = entry->hash;
 	if (dc_refresh_queue_push(&request))
 		return true;

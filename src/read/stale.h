@@ -19,6 +19,7 @@ extern bool dc_stale_usable(const DcWidget *widget, const DcSnapshot *snapshot,
 							DcSharedEntry *entry, DcVerdict verdict,
 							TimestampTz now);
 extern TimestampTz dc_stale_fresh_at(const DcProof *proof,
+									 const DcDependencies *dependencies,
 									 const DcComputed *computed);
 extern TimestampTz dc_stale_refresh_at(const DcSharedEntry *entry);
 

@@ -105,10 +105,18 @@ chain_of(DcChainKind kind, Oid database, uint32 id)
 		&shared->chains[shared->ntenants + (hash & (shared->nwidgets - 1))];
 }
 
-static uint32
-id_of(DcChainKind kind, const DcSharedEntry *entry)
+/* Whose of this kind an entry is: its tenant's hash, or its widget's number. */
+uint32
+dc_chain_id(DcChainKind kind, const DcSharedEntry *entry)
 {
-	return kind == DC_CHAIN_TENANT ? entry->tenant_hash : entry->widget;
+	return kind == DC_CHAIN_TENANT ? entry->tenant_hash :
+		dc_entry_definition(entry)->widget;
+}
+
+static SharedChain *
+chain_of_entry(DcChainKind kind, const DcSharedEntry *entry)
+{
+	return chain_of(kind, dc_entry_definition(entry)->database, dc_chain_id(kind, entry));
 }
 
 /* Add an entry that takes so many bytes to the chains it belongs to. */
@@ -117,7 +125,7 @@ dc_chains_link(DcRef ref, DcSharedEntry *entry, Size size)
 {
 	for (DcChainKind kind = DC_CHAIN_TENANT; kind <= DC_CHAIN_WIDGET; kind++)
 	{
-		SharedChain *of = chain_of(kind, entry->database, id_of(kind, entry));
+		SharedChain *of = chain_of_entry(kind, entry);
 
 		SpinLockAcquire(&of->mutex);
 		dc_chain_link(&of->chain, kind, ref, entry);
@@ -132,7 +140,7 @@ dc_chains_unlink(DcSharedEntry *entry, Size size)
 {
 	for (DcChainKind kind = DC_CHAIN_TENANT; kind <= DC_CHAIN_WIDGET; kind++)
 	{
-		SharedChain *of = chain_of(kind, entry->database, id_of(kind, entry));
+		SharedChain *of = chain_of_entry(kind, entry);
 
 		SpinLockAcquire(&of->mutex);
 		dc_chain_unlink(&of->chain, kind, entry);
@@ -172,7 +180,8 @@ dc_chain_victim(DcChainKind kind, Oid database, uint32 id, uint32 *hash)
 		DcRef		at = of->chain.oldest;
 		DcSharedEntry *entry = dc_entry_at(at);
 
-		if (entry->database == database && id_of(kind, entry) == id)
+		if (dc_entry_definition(entry)->database == database &&
+			dc_chain_id(kind, entry) == id)
 		{
 			/* the first one, if all that follow are in use */
 			if (found == 0 || !(pg_atomic_read_u32(&entry->marks) & DC_MARK_VISITED))

@@ -133,12 +133,11 @@ weigh(DcSharedEntry *entry, Size size)
 
 /* Make an entry of an answer, in memory that has room for it; not in the table. */
 void
-dc_entry_fill(DcSharedEntry *entry, const DcKey *key, const DcContent *content)
+dc_entry_fill(DcSharedEntry *entry, const DcKey *key, const DcContent *content,
+			  DcRef definition)
 {
 	memset(entry, 0, offsetof(DcSharedEntry, data));
-	entry->database = key->database;
-	entry->widget = key->widget;
-	entry->version = key->version;
+	entry->definition = definition;
 	entry->hash = key->hash;
 	entry->tenant_hash = key->tenant_hash;
 	entry->tenant_len = key->tenant_len;

@@ -153,3 +153,19 @@ dc_evict(Size wanted)
 	}
 	return freed;
 }
+
+/*
+ * Allocate, evicting until there is room or nothing is left to evict; 0: there is
+ * no room.  The first piece has at least "head" bytes.
+ */
+DcRef
+dc_evict_alloc(Size head, Size size)
+{
+	for (;;)
+	{
+		DcRef		ref = dc_pieces_alloc(head, size);
+
+		if (ref != 0 || dc_evict(size) == 0)
+			return ref;
+	}
+}

@@ -59,6 +59,8 @@ dc_store_shmem_init(void *place, Size size)
 		pg_atomic_init_u64(&dc_store->events[i], 0);
 		pg_atomic_init_u64(&dc_store->said_at[i], 0);
 	}
+	LWLockInitialize(&dc_store->definitions_lock, dc_store->tranche);
+	memset(dc_store->definitions, 0, sizeof(dc_store->definitions));
 	for (int i = 0; i < DC_PARTITIONS; i++)
 	{
 		DcPartition *partition = &dc_store->partitions[i];
@@ -112,13 +114,20 @@ bucket_of(uint32 hash)
 	return &dc_store->buckets[hash & (dc_store->nbuckets - 1)];
 }
 
+static inline bool
+is_of(const DcSharedEntry *entry, Oid database, uint32 widget, uint64 version)
+{
+	const DcSharedDefinition *definition = dc_entry_definition(entry);
+
+	return definition->widget == widget && definition->version == version &&
+		definition->database == database;
+}
+
 static DC_HIT_PATH bool
 same_but_tenant(const DcSharedEntry *entry, const DcKey *key)
 {
 	return entry->hash == key->hash &&
-		entry->widget == key->widget &&
-		entry->database == key->database &&
-		entry->version == key->version &&
+		is_of(entry, key->database, key->widget, key->version) &&
 		entry->params_len == key->params_len &&
 		memcmp(DC_ENTRY_PARAMS(entry), key->params, key->params_len) == 0;
 }
@@ -241,8 +250,7 @@ dc_store_each(uint32 widget, uint64 version, uint32 hash, DcEntryVisit visit, vo
 	{
 		DcSharedEntry *entry = dc_entry_at(at);
 
-		if (entry->hash == hash && entry->widget == widget &&
-			entry->version == version && entry->database == MyDatabaseId)
+		if (entry->hash == hash && is_of(entry, MyDatabaseId, widget, version))
 			visit(entry, arg);
 		at = entry->next;
 	}
@@ -252,14 +260,15 @@ dc_store_each(uint32 widget, uint64 version, uint32 hash, DcEntryVisit visit, vo
 static void
 copy_key(DcSharedEntry *entry, void *arg)
 {
+	const DcSharedDefinition *definition = dc_entry_definition(entry);
 	List	  **keys = arg;
 	DcKey	   *key = palloc(sizeof(DcKey));
 	char	   *tenant = palloc(entry->tenant_len + 1);
 	char	   *params = palloc(entry->params_len + 1);
 
-	key->database = entry->database;
-	key->widget = entry->widget;
-	key->version = entry->version;
+	key->database = definition->database;
+	key->widget = definition->widget;
+	key->version = definition->version;
 	key->hash = entry->hash;
 	key->tenant_hash = entry->tenant_hash;
 	key->tenant_len = entry->tenant_len;
@@ -293,15 +302,26 @@ dc_store_unlock(const DcKey *key)
 static void
 count_gauges(DcSharedEntry *entry, int sign, Size size)
 {
+	const DcSharedDefinition *definition = dc_entry_definition(entry);
 	DcSharedStats *stats = dc_stats_common();
 
 	if (sign > 0 || !(pg_atomic_read_u32(&entry->marks) & DC_MARK_COMMON))
-		stats = dc_stats_get(entry->database, entry->widget);
+		stats = dc_stats_get(definition->database, definition->widget);
 	if (sign > 0 && stats == dc_stats_common())
 		dc_entry_mark(entry, DC_MARK_COMMON);
 	dc_stats_add(stats, DC_COUNT_ENTRIES, sign);
 	dc_stats_add(stats, DC_COUNT_BYTES, sign * (int64) entry->answer_len);
 	dc_stats_add(stats, DC_COUNT_STORED_BYTES, sign * (int64) size);
+}
+
+/* Free an entry that is not, or no longer, in the table. */
+static void
+free_entry(DcRef ref)
+{
+	DcRef		definition = dc_entry_at(ref)->definition;
+
+	dc_pieces_free(ref);
+	dc_definition_release(definition);
 }
 
 /*
@@ -334,7 +354,7 @@ unlink_locked(DcPartition *partition, DcRef victim, DcSharedEntry *entry)
 		partition->in_vain = 0;
 	partition->used -= size;
 	count_gauges(entry, -1, size);
-	dc_pieces_free(victim);
+	free_entry(victim);
 	return size;
 }
 
@@ -353,9 +373,10 @@ Size
 dc_store_evict_locked(DcPartition *partition, DcRef ref, DcStoreEvent event, TimestampTz now)
 {
 	DcSharedEntry *entry = dc_entry_at(ref);
+	const DcSharedDefinition *definition = dc_entry_definition(entry);
 
 	dc_store_count(event);
-	dc_stats_add(dc_stats_get(entry->database, entry->widget),
+	dc_stats_add(dc_stats_get(definition->database, definition->widget),
 				 DC_COUNT_EVICTIONS, 1);
 	if (event == DC_STORE_EVICTED)
 	{
@@ -383,8 +404,8 @@ dc_store_evict_ref(DcRef ref, uint32 hash, DcChainKind kind, Oid database, uint3
 	{
 		DcSharedEntry *entry = dc_entry_at(at);
 
-		if (at == ref && entry->database == database &&
-			(kind == DC_CHAIN_TENANT ? entry->tenant_hash : entry->widget) == id)
+		if (at == ref && dc_entry_definition(entry)->database == database &&
+			dc_chain_id(kind, entry) == id)
 		{
 			(void) dc_store_evict_locked(partition, at, event, 0);
 			evicted = true;
@@ -411,19 +432,6 @@ link_locked(DcPartition *partition, DcRef ref, DcSharedEntry *entry)
 	count_gauges(entry, 1, size);
 }
 
-/* Allocate, evicting others until there is room or nothing is left to evict. */
-static DcRef
-allocate(Size head, Size size)
-{
-	for (;;)
-	{
-		DcRef		ref = dc_pieces_alloc(head, size);
-
-		if (ref != 0 || dc_evict(size) == 0)
-			return ref;
-	}
-}
-
 /*
  * Make an entry, which is not in the table yet, within all limits.  Anything but
  * DC_PUT_STORED: why it cannot be.
@@ -434,18 +442,22 @@ make_entry(const DcKey *key, const DcContent *content, DcRef *ref)
 	Size		head = offsetof(DcSharedEntry, data) + content->proof_len +
 	(Size) key->tenant_len + key->params_len;
 	Size		size = head + content->payload_len;
+	DcRef		definition;
 
 	dc_estimate_fill(key, content, size);
 	if (!dc_limits_admit(key, &content->group, size))
 		return DC_PUT_TOO_LARGE;
-	*ref = allocate(head, size);
+	definition = dc_definition_use(key, content);
+	*ref = definition == 0 ? 0 : dc_evict_alloc(head, size);
 	if (*ref == 0)
 	{
+		if (definition != 0)
+			dc_definition_release(definition);
 		dc_store_count(DC_STORE_NO_MEMORY);
 		dc_limit_reached(DC_STORE_NO_MEMORY);
 		return DC_PUT_NO_MEMORY;
 	}
-	dc_entry_fill(dc_entry_at(*ref), key, content);
+	dc_entry_fill(dc_entry_at(*ref), key, content, definition);
 	return DC_PUT_STORED;
 }
 
@@ -487,7 +499,7 @@ dc_store_put(const DcKey *key, const DcContent *content,
 	LWLockRelease(&partition->lock);
 
 	if (result != DC_PUT_STORED)
-		dc_pieces_free(ref);
+		free_entry(ref);
 	return result;
 }
 
@@ -524,7 +536,7 @@ dc_store_restore(const DcKey *key, const DcContent *content,
 	LWLockRelease(&partition->lock);
 
 	if (result != DC_PUT_STORED)
-		dc_pieces_free(ref);
+		free_entry(ref);
 	return result;
 }
 
@@ -592,10 +604,11 @@ export_entry(const DcSharedEntry *entry, void *arg)
 {
 	Exporter   *exporter = arg;
 	DcSharedEntry *e = unconstify(DcSharedEntry *, entry);
+	const DcSharedDefinition *definition = dc_entry_definition(e);
 	DcKey		key = {
-		.database = e->database,
-		.widget = e->widget,
-		.version = e->version,
+		.database = definition->database,
+		.widget = definition->widget,
+		.version = definition->version,
 		.hash = e->hash,
 		.tenant_hash = e->tenant_hash,
 		.tenant_len = e->tenant_len,
@@ -606,6 +619,8 @@ export_entry(const DcSharedEntry *entry, void *arg)
 	DcContent	content = {
 		.proof = DC_ENTRY_PROOF(e),
 		.proof_len = e->proof_len,
+		.dependencies = definition->dependencies,
+		.dependencies_len = definition->dependencies_len,
 		.payload_len = e->payload_len,
 		.answer_len = e->answer_len,
 		.etag = e->etag,

@@ -43,12 +43,16 @@ typedef struct DcGroup
 
 /*
  * What is stored besides the key.  The proof is the caller's, but for its first
- * eight bytes: a number, in which an entry never gives way to a lower one.
+ * eight bytes: a number, in which an entry never gives way to a lower one.  So is
+ * what it depends on, which is mostly the same for all of a definition, and is
+ * kept once for all for which it is.
  */
 typedef struct DcContent
 {
 	const void *proof;
 	uint16		proof_len;
+	const void *dependencies;
+	uint32		dependencies_len;
 	const char *payload;		/* or what dc_compress() has made of it */
 	Size		payload_len;
 	Size		answer_len;		/* before it was compressed, if it was */
@@ -92,6 +96,21 @@ typedef struct DcUsage
 } DcUsage;
 
 /*
+ * A widget's definition, as far as its entries need it: what would be the same in
+ * all of them.  Constant while it has entries, but for "uses" and "next".
+ */
+typedef struct DcSharedDefinition
+{
+	uint64		version;
+	Oid			database;
+	uint32		widget;
+	DcRef		next;			/* in the hash chain */
+	pg_atomic_uint32 uses;		/* entries, and those that are being made */
+	uint32		dependencies_len;
+	char		dependencies[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
+} DcSharedDefinition;
+
+/*
  * An entry: what a piece of the store's memory holds.  All is constant while
  * the entry is in the table, but for the links, "credit", and the atomics.
  * "data" holds proof, tenant, params and payload, with nothing in between; the
@@ -102,12 +121,10 @@ typedef struct DcUsage
  */
 typedef struct DcSharedEntry
 {
-	uint64		version;
 	uint64		etag;
 	TimestampTz generated_at;
 	TimestampTz expires_at;
-	Oid			database;
-	uint32		widget;
+	DcRef		definition;
 	uint32		hash;
 	uint32		tenant_hash;
 	uint32		tenant_len;
@@ -132,7 +149,7 @@ typedef struct DcSharedEntry
 	char		data[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
 } DcSharedEntry;
 
-StaticAssertDecl(offsetof(DcSharedEntry, data) == 128, "an entry is small");
+StaticAssertDecl(offsetof(DcSharedEntry, data) == 112, "an entry is small");
 
 /* Marks of an entry. */
 #define DC_MARK_VISITED 1		/* used since eviction last passed by */
@@ -150,11 +167,19 @@ StaticAssertDecl(offsetof(DcSharedEntry, data) == 128, "an entry is small");
 #define DC_REFRESH_ASKED 1
 
 #define DC_ENTRY_PROOF(e)	((void *) (e)->data)
+#define DC_ENTRY_DEPENDENCIES(e) ((void *) dc_entry_definition(e)->dependencies)
 #define DC_ENTRY_TENANT(e)	((e)->data + (e)->proof_len)
 #define DC_ENTRY_PARAMS(e)	(DC_ENTRY_TENANT(e) + (e)->tenant_len)
 /* what is in one piece: all but the payload */
 #define DC_ENTRY_HEAD(e) \
 	((Size) (DC_ENTRY_PARAMS(e) + (e)->params_len - (char *) (e)))
+
+/* The definition that an entry, whose partition is locked in any mode, is of. */
+static inline const DcSharedDefinition *
+dc_entry_definition(const DcSharedEntry *entry)
+{
+	return (const DcSharedDefinition *) dc_piece_at(entry->definition)->data;
+}
 
 /* A time at which the answer was right, or not long before; or DT_NOBEGIN. */
 static inline TimestampTz
@@ -264,6 +289,7 @@ extern DcPutResult dc_store_restore(const DcKey *key, const DcContent *content,
 									DcPermit permit, void *arg);
 
 extern Size dc_store_largest(void);
+extern Size dc_definitions_size(void);
 extern uint64 dc_store_entries(void);
 extern uint64 dc_store_events(DcStoreEvent event);
 extern bool dc_store_last_evicted(TimestampTz *at, int64 *idle_us);

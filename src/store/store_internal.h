@@ -13,6 +13,7 @@
 #include "storage/lwlock.h"
 
 #define DC_PARTITIONS 128
+#define DC_DEFINITION_BUCKETS 1024
 
 /* Entries in an order; under a lock. */
 typedef struct DcChain
@@ -54,6 +55,8 @@ typedef struct DcSharedStore
 	pg_atomic_uint64 said_at[DC_STORE_EVENTS];	/* TimestampTz */
 	pg_atomic_uint64 evicted_at;	/* TimestampTz; 0: never */
 	pg_atomic_uint64 evicted_idle_us;	/* how long unused it had been */
+	LWLock		definitions_lock;
+	DcRef		definitions[DC_DEFINITION_BUCKETS];
 	DcPartition partitions[DC_PARTITIONS];
 	DcRef		buckets[FLEXIBLE_ARRAY_MEMBER];
 } DcSharedStore;
@@ -62,7 +65,7 @@ extern DcSharedStore *dc_store;
 
 extern uint64 dc_entry_order(const DcSharedEntry *entry);
 extern void dc_entry_fill(DcSharedEntry *entry, const DcKey *key,
-						  const DcContent *content);
+						  const DcContent *content, DcRef definition);
 extern void dc_entry_inherit(DcSharedEntry *entry, DcSharedEntry *old,
 							 bool background);
 
@@ -72,12 +75,17 @@ extern Size dc_store_evict_locked(DcPartition *partition, DcRef ref,
 extern bool dc_store_evict_ref(DcRef ref, uint32 hash, DcChainKind kind,
 							   Oid database, uint32 id, DcStoreEvent event);
 extern Size dc_evict(Size wanted);
+extern DcRef dc_evict_alloc(Size head, Size size);
+
+extern DcRef dc_definition_use(const DcKey *key, const DcContent *content);
+extern void dc_definition_release(DcRef ref);
 
 extern Size dc_chains_shmem_size(Size memory);
 extern void dc_chains_shmem_init(void *place, Size memory);
 extern void dc_chains_attach(void *place);
 extern void dc_chains_link(DcRef ref, DcSharedEntry *entry, Size size);
 extern void dc_chains_unlink(DcSharedEntry *entry, Size size);
+extern uint32 dc_chain_id(DcChainKind kind, const DcSharedEntry *entry);
 extern uint64 dc_chain_used(DcChainKind kind, Oid database, uint32 id);
 extern DcRef dc_chain_victim(DcChainKind kind, Oid database, uint32 id, uint32 *hash);
 
@@ -88,6 +96,12 @@ static inline DcSharedEntry *
 dc_entry_at(DcRef ref)
 {
 	return (DcSharedEntry *) dc_piece_at(ref)->data;
+}
+
+static inline DcSharedDefinition *
+dc_definition_at(DcRef ref)
+{
+	return (DcSharedDefinition *) dc_piece_at(ref)->data;
 }
 
 /* The first piece of an entry. */

@@ -150,20 +150,21 @@ watched_widgets(void)
 static void
 look_at(const DcSharedEntry *entry, void *arg)
 {
+	const DcSharedDefinition *definition = dc_entry_definition(entry);
 	Look	   *look = arg;
 	Watched    *watched;
 	DcCulprit	culprit;
 	TimestampTz due;
 	Stale	   *stale;
 
-	if (entry->database != MyDatabaseId || look->now >= entry->expires_at ||
+	if (definition->database != MyDatabaseId || look->now >= entry->expires_at ||
 		dc_entry_last_used(entry) == 0)
 		return;
-	watched = hash_search(look->widgets, &entry->widget, HASH_FIND, NULL);
-	if (watched == NULL || watched->version != entry->version)
+	watched = hash_search(look->widgets, &definition->widget, HASH_FIND, NULL);
+	if (watched == NULL || watched->version != definition->version)
 		return;
 
-	switch (dc_proof_check(DC_ENTRY_PROOF(entry), &look->snapshot, &culprit))
+	switch (dc_proof_check(DC_ENTRY_PROOF(entry), DC_ENTRY_DEPENDENCIES(entry), &look->snapshot, &culprit))
 	{
 		case DC_CHANGED:
 			due = Max(entry->generated_at, dc_stale_put_off_until(entry));
@@ -191,9 +192,9 @@ look_at(const DcSharedEntry *entry, void *arg)
 			repalloc_huge(look->stale, sizeof(Stale) * look->capacity);
 	}
 	stale = &look->stale[look->n++];
-	stale->request.database = entry->database;
-	stale->request.widget = entry->widget;
-	stale->request.version = entry->version;
+	stale->request.database = definition->database;
+	stale->request.widget = definition->widget;
+	stale->request.version = definition->version;
 	stale->request.hash = entry->hash;
 	stale->hits = dc_entry_hits(entry);
 }

@@ -46,7 +46,7 @@
 static bool
 is_of_database(const DcSharedEntry *entry, void *arg)
 {
-	return entry->database == *(Oid *) arg;
+	return dc_entry_definition(entry)->database == *(Oid *) arg;
 }
 
 /*
@@ -118,13 +118,14 @@ typedef struct Definitions
 static bool
 is_of_no_definition(const DcSharedEntry *entry, void *arg)
 {
+	const DcSharedDefinition *of = dc_entry_definition(entry);
 	const Definitions *definitions = arg;
 	Definition *definition;
 
-	if (entry->database != MyDatabaseId || entry->version >= definitions->known_before)
+	if (of->database != MyDatabaseId || of->version >= definitions->known_before)
 		return false;
-	definition = hash_search(definitions->table, &entry->widget, HASH_FIND, NULL);
-	return definition == NULL || definition->version != entry->version;
+	definition = hash_search(definitions->table, &of->widget, HASH_FIND, NULL);
+	return definition == NULL || definition->version != of->version;
 }
 
 static void

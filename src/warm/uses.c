@@ -70,18 +70,20 @@ typedef struct Collect
 static void
 collect_use(const DcSharedEntry *entry, void *arg)
 {
+	const DcSharedDefinition *definition = dc_entry_definition(entry);
 	Collect    *collect = arg;
 	TimestampTz last_used_at = dc_entry_last_used(entry);
 
 	/* what was warmed and never read is not in use */
-	if (entry->database != MyDatabaseId || last_used_at < collect->since)
+	if (definition->database != MyDatabaseId || last_used_at < collect->since)
 		return;
 	for (int i = 0; i < collect->dashboard->nwidgets; i++)
 	{
 		const DcWidget *widget = &collect->dashboard->widgets[i];
 		Use		   *use;
 
-		if (widget->broken || widget->id != entry->widget || widget->version != entry->version)
+		if (widget->broken || widget->id != definition->widget ||
+			widget->version != definition->version)
 			continue;
 		use = palloc0(sizeof(Use));
 		use->widget = widget;

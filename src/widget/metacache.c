@@ -414,6 +414,19 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	MemoryContextSwitchTo(old);
 }
 
+/* The first of a widget's watches that hashes tenants as this one does. */
+static int
+first_with_hash(const DcWidget *widget, const DcWatch *watch)
+{
+	int			i = 0;
+
+	while (!widget->watches[i].keyed ||
+		   widget->watches[i].tenant_hash.fn_oid != watch->tenant_hash.fn_oid ||
+		   widget->watches[i].collation != watch->collation)
+		i++;
+	return i;
+}
+
 static void
 read_source(HeapTuple tuple, TupleDesc desc, void *arg)
 {
@@ -442,6 +455,8 @@ read_source(HeapTuple tuple, TupleDesc desc, void *arg)
 			fmgr_info_cxt(row.source.tenant_hash, &watch->tenant_hash,
 						  load->context);
 		watch->collation = row.source.collation;
+		if (watch->keyed)
+			watch->same_hash = first_with_hash(widget, watch);
 	}
 	MemoryContextSwitchTo(old);
 }

@@ -69,6 +69,7 @@ typedef struct DcWatch
 								 * parent, too */
 	FmgrInfo	tenant_hash;
 	Oid			collation;
+	int			same_hash;		/* the first watch that hashes tenants alike */
 } DcWatch;
 
 typedef struct DcWidget

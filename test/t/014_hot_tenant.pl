@@ -138,18 +138,20 @@ is($node->sql("SELECT data->>'v', source FROM dashcache_fetch(2)"),
 is($node->sql("SELECT data->>'v', source FROM dashcache_fetch(5999)"),
 	'2|database', 'also for one of the last');
 
-# An entry has 16 bits for the number of a tenant's writers, until there are more.
+# An entry has the low 16 bits of the number of a tenant's writers.
+my $more = q{DO $$ BEGIN FOR i IN 1..%d LOOP INSERT INTO busy VALUES (1); COMMIT; END LOOP; END $$};
+
 $node->sql(q{
 	SET client_min_messages = warning;
-	SET synchronous_commit = off;
-	CREATE TABLE busy (tenant int PRIMARY KEY, v int);
-	INSERT INTO busy VALUES (1, 0);
-	SELECT dashcache_define('v', 'SELECT v FROM busy WHERE tenant = $1', 'busy', result => 'value', ttl => NULL);
-	DO $$ BEGIN FOR i IN 1..65530 LOOP UPDATE busy SET v = i; COMMIT; END LOOP; END $$});
+	CREATE TABLE busy (tenant int);
+	SELECT dashcache_define('v', 'SELECT count(*) FROM busy WHERE tenant = $1', 'busy', result => 'value', ttl => NULL);
+	SELECT dashcache_define('v', 'SELECT count(*) FROM busy WHERE tenant = $1', 'late', result => 'value', ttl => NULL, max_stale => '1 hour');
+	SELECT dashcache_define('v', 'SELECT count(*) FROM busy WHERE tenant = $1', 'mine', result => 'value', ttl => NULL, max_stale => '1 hour')});
+$node->sql(sprintf("SET synchronous_commit = off; $more", 65530));
 my @wrong;
 foreach my $v (65531 .. 65545)
 {
-	$node->sql('UPDATE busy SET v = v + 1');
+	$node->sql('INSERT INTO busy VALUES (1)');
 	foreach my $expected ("$v|database", "$v|cache")
 	{
 		my $got = $node->sql(q{SELECT data, source FROM dashcache_fetch(1, 'busy')});
@@ -158,6 +160,24 @@ foreach my $v (65531 .. 65545)
 	}
 }
 is("@wrong", '', 'more than 65536 writers of one tenant: a miss after each, and then a hit');
+
+# So many more that the low bits are the same again.
+my $fetch = q{SELECT data, source, reason FROM dashcache_fetch(1, '%s')};
+my $before = $node->session;
+my $own = $node->session;
+$before->query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+is($before->query(sprintf $fetch, 'busy'), '65545|cache|', 'an answer');
+is($own->query(sprintf $fetch, $_), '65545|database|cold', 'and one that may be served later') foreach qw(late mine);
+$own->query('INSERT INTO busy VALUES (1)');
+$node->sql(sprintf("SET synchronous_commit = off; $more", 65535));
+is($node->sql(q{SELECT string_agg(state, ' ' ORDER BY dashboard) FROM dashcache_entries WHERE dashboard IN ('busy', 'late', 'mine')}),
+	'changed changed changed', 'exactly 65536 writers later all are known as changed');
+is($node->sql(sprintf $fetch, 'late'), '65545|stale|changed', 'a session that has written nothing is served the old one where it may be');
+is($before->query("SELECT count(*) FROM busy; " . sprintf $fetch, 'busy') =~ s/\|database.*//sr, "65545\n65545", 'a snapshot from before has its own answer');
+is($node->sql(sprintf $fetch, 'busy'), '131081|database|changed', 'the others have the new one');
+is($own->query(sprintf $fetch, 'mine'), '131081|database|changed', 'as has who has written, of what may be old');
+$before->query('COMMIT');
+push @open, $before, $own;
 
 $_->quit foreach @open;
 $node->stop('fast');
