@@ -69,7 +69,8 @@ typedef struct WidgetType
 /* A copy of an entry. */
 typedef struct Collected
 {
-	DcSharedEntry *entry;		/* without its payload */
+	DcSharedEntry *entry;		/* without its payload; "definition" must not
+								 * be followed */
 	uint32		widget;
 	uint64		version;
 	DcVerdict	state;

@@ -32,8 +32,9 @@ typedef struct Contents
 {
 	int64		entries;
 	int64		bytes;			/* of keys and answers */
-	int64		used;			/* by the entries, with all that is noted, and
+	int64		used;			/* of the entries, with all that is noted, and
 								 * what they have in common */
+	int64		taken;			/* by these, in all */
 } Contents;
 
 static void
@@ -44,6 +45,7 @@ add_entry(const DcSharedEntry *entry, void *arg)
 	contents->entries++;
 	contents->bytes += (int64) entry->tenant_len + entry->params_len + entry->payload_len;
 	contents->used += DC_ENTRY_HEAD(entry) + entry->payload_len;
+	contents->taken += dc_entry_size(entry);
 }
 
 static Interval *
@@ -76,11 +78,15 @@ dashcache_memory_row(PG_FUNCTION_ARGS)
 		Size		total = mul_size(dc_memory_kb, 1024);
 		Contents	contents = {0};
 		DcPiecesUsage usage;
+		Size		used;
+		Size		taken;
 		TimestampTz at;
 		int64		idle_us;
 
 		dc_store_scan(add_entry, &contents);
-		contents.used += dc_definitions_size();
+		dc_definitions_size(&used, &taken);
+		contents.used += used;
+		contents.taken += taken;
 		dc_pieces_usage(&usage);
 		values[n++] = Int64GetDatum(total);
 		values[n++] = Int64GetDatum(total - usage.total);
@@ -89,7 +95,7 @@ dashcache_memory_row(PG_FUNCTION_ARGS)
 		values[n++] = Int64GetDatum(contents.entries);
 		values[n++] = Int64GetDatum(contents.bytes);
 		values[n++] = Int64GetDatum(contents.used);
-		values[n++] = Int64GetDatum(usage.total - usage.free);
+		values[n++] = Int64GetDatum(contents.taken);
 		for (int event = 0; event < DC_STORE_EVENTS; event++)
 			values[n++] = Int64GetDatum(dc_store_events(event));
 		if (dc_store_last_evicted(&at, &idle_us))

@@ -117,6 +117,9 @@ dc_fill_store(DcLookup *lookup, const char *payload, Size payload_len,
 
 	if (!computed->same_standing || proof == NULL)
 		return "uncertain";
+	/* thousands of tables */
+	if (DC_PROOF_SIZE(proof, dependencies) > PG_UINT16_MAX)
+		return "too large";
 
 	content.proof = proof;
 	content.proof_len = DC_PROOF_SIZE(proof, dependencies);

@@ -20,8 +20,9 @@
  *
  * Locking: a spinlock in each chain, over a few assignments, taken with the
  * partition of the entry locked exclusively or with no lock at all.  An entry
- * leaves its chains before its memory is given back, so what is found in a
- * chain is there as long as its lock is held.
+ * leaves its chains before its memory is given back, and before its definition may
+ * be (free_entry() in store.c), so what is found in a chain is there as long as its
+ * lock is held.
  *
  *-------------------------------------------------------------------------
  */

@@ -12,7 +12,7 @@
  * are two of that version, and each entry keeps to its own.
  *
  * Locking: one LWLock over the hash chains; shared to find one and use it,
- * exclusive to add one, and to remove one that is not used.  It may be taken with
+ * or to look at all; exclusive to add one, and to remove one that is not used.  It may be taken with
  * a partition locked, and under it the lock of the memory.  So "uses" can only
  * leave 0 while somebody has the lock.
  *
@@ -145,18 +145,19 @@ dc_definition_release(DcRef ref)
 	LWLockRelease(&dc_store->definitions_lock);
 }
 
-/* How many bytes all of them are. */
-Size
-dc_definitions_size(void)
+/* How many bytes all of them are, and how many they take. */
+void
+dc_definitions_size(Size *used, Size *taken)
 {
-	Size		size = 0;
-
+	*used = *taken = 0;
 	LWLockAcquire(&dc_store->definitions_lock, LW_SHARED);
 	for (int i = 0; i < DC_DEFINITION_BUCKETS; i++)
 	{
 		for (DcRef at = dc_store->definitions[i]; at != 0; at = dc_definition_at(at)->next)
-			size += size_of(dc_definition_at(at)->dependencies_len);
+		{
+			*used += size_of(dc_definition_at(at)->dependencies_len);
+			*taken += dc_pieces_size(at);
+		}
 	}
 	LWLockRelease(&dc_store->definitions_lock);
-	return size;
 }

@@ -20,7 +20,7 @@
  * the hand.  If the hand has passed so many it takes the one of them that was
  * the nearest to giving way.
  *
- * Locking: one partition exclusively, one at a time.
+ * Locking: one partition exclusively, one at a time; the lock of the memory alone.
  *
  *-------------------------------------------------------------------------
  */

@@ -174,7 +174,10 @@ StaticAssertDecl(offsetof(DcSharedEntry, data) == 112, "an entry is small");
 #define DC_ENTRY_HEAD(e) \
 	((Size) (DC_ENTRY_PARAMS(e) + (e)->params_len - (char *) (e)))
 
-/* The definition that an entry, whose partition is locked in any mode, is of. */
+/*
+ * The definition that an entry is of.  The entry's partition is locked in any mode,
+ * or one of its chains (chains.c).
+ */
 static inline const DcSharedDefinition *
 dc_entry_definition(const DcSharedEntry *entry)
 {
@@ -289,7 +292,7 @@ extern DcPutResult dc_store_restore(const DcKey *key, const DcContent *content,
 									DcPermit permit, void *arg);
 
 extern Size dc_store_largest(void);
-extern Size dc_definitions_size(void);
+extern void dc_definitions_size(Size *used, Size *taken);
 extern uint64 dc_store_entries(void);
 extern uint64 dc_store_events(DcStoreEvent event);
 extern bool dc_store_last_evicted(TimestampTz *at, int64 *idle_us);

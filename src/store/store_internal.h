@@ -39,8 +39,9 @@ typedef struct DcPartition
 } DcPartition;
 
 /*
- * The store.  What is not in a partition is constant, but for the
- * atomics, which count, or are only hints.  The memory of the entries has its own lock.
+ * The store.  What is not in a partition is constant, but for the atomics, which
+ * count, or are only hints, and the definitions.  The memory of the entries has its
+ * own lock.
  */
 typedef struct DcSharedStore
 {
@@ -55,7 +56,7 @@ typedef struct DcSharedStore
 	pg_atomic_uint64 said_at[DC_STORE_EVENTS];	/* TimestampTz */
 	pg_atomic_uint64 evicted_at;	/* TimestampTz; 0: never */
 	pg_atomic_uint64 evicted_idle_us;	/* how long unused it had been */
-	LWLock		definitions_lock;
+	LWLock		definitions_lock;	/* of these: see definitions.c */
 	DcRef		definitions[DC_DEFINITION_BUCKETS];
 	DcPartition partitions[DC_PARTITIONS];
 	DcRef		buckets[FLEXIBLE_ARRAY_MEMBER];
