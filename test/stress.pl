@@ -40,6 +40,7 @@
 #   are not allowed to be),
 # - a kind of transaction never ran, or a session failed,
 # - the workers have done nothing, or a run did not end,
+# - memory was still taken at the end, after all dashboards were dropped,
 # - there were restarts, and no answer was served from before one of them.
 
 use strict;
@@ -1098,7 +1099,18 @@ my $percent = $reads > 0 ? 100 * $hits / $reads : 0;
 print "nothing was served from before a restart\n" if $restarts > 1 && !$served_from_before;
 print "too few hits\n" if $percent < $enough;
 print "no answer that max_stale allows\n" if $stale_hits == 0;
+# Nothing is held for what is no more.
+my $left = '';
+psql(q{SELECT dashcache_drop(NULL, name) FROM dashcache.dashboard WHERE name LIKE 'stress%'});
+foreach (1 .. 300)
+{
+	$left = psql('SELECT entries, taken FROM dashcache_memory');
+	last if $left eq '0|0';
+	select undef, undef, undef, 0.1;
+}
+print "left after all was dropped: entries and bytes $left\n" if $left ne '0|0';
+
 printf "reads=%d, hits=%d (%.0f%%), differences=%d\n", $reads, $hits, $percent, $differences;
 
-exit($ok && $runs_end && $warmed > 0 && $differences == 0 && $percent >= $enough && $stale_hits > 0 && !@never
+exit($ok && $left eq '0|0' && $runs_end && $warmed > 0 && $differences == 0 && $percent >= $enough && $stale_hits > 0 && !@never
 	&& ($restarts < 2 || $served_from_before) ? 0 : 1);

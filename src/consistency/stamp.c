@@ -108,7 +108,10 @@ dc_stamp_attach(void *place)
 	shared = place;
 }
 
-/* What is watched, and in which database, in 32 bits. */
+/*
+ * What is watched, and in which database, so that "watch" need only be unique in it.
+ * Two that have the same key share the stamps of all tenants, no more.
+ */
 uint32
 dc_stamp_key(uint64 watch)
 {

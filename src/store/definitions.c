@@ -11,9 +11,9 @@
  * Should two sessions not agree on what the entries of a version depend on, there
  * are two of that version, and each entry keeps to its own.
  *
- * Locking: one LWLock over the hash chains; shared to find one and use it,
- * or to look at all; exclusive to add one, and to remove one that is not used.  It may be taken with
- * a partition locked, and under it the lock of the memory.  So "uses" can only
+ * Locking: one LWLock over the hash chains; shared to find one and use it, or to look
+ * at all; exclusive to add one, and to remove one that is not used.  It may be taken
+ * with a partition locked, and under it the lock of the memory.  So "uses" can only
  * leave 0 while somebody has the lock.
  *
  *-------------------------------------------------------------------------

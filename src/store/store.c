@@ -18,8 +18,9 @@
  * Locking: one LWLock a partition; shared to find, look and copy, exclusive to
  * insert and remove.  No more than one of them is held at a time.  Under it
  * may be taken: the lock of the definitions (definitions.c), the stats lock, the
- * spinlocks of the chains (chains.c), the lock of the memory.  New entries are made before the lock is taken, because making
- * room may have to visit other partitions (evict.c, limits.c).
+ * spinlocks of the chains (chains.c), the lock of the memory.  New entries are made
+ * before the lock is taken, because making room may have to visit other partitions
+ * (evict.c, limits.c).
  *
  *-------------------------------------------------------------------------
  */
