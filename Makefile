@@ -125,7 +125,7 @@ PG_CFLAGS = -Wall -Wextra -Wmissing-prototypes -Wno-unused-parameter \
 # other sessions, which leaves nothing of it in the processor's caches. Together,
 # and without calls through tables, they take half the time.
 ifneq ($(findstring gcc,$(if $(filter default,$(origin CC)),$(shell $(PG_CONFIG) --cc),$(CC))),)
-PG_CFLAGS += -flto=2
+PG_CFLAGS += -flto=2 -fno-plt
 endif
 # No bitcode: what JIT took into a query would call functions of ours that are not
 # exported, and there is nothing to be gained for functions as large as these.

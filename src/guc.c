@@ -13,12 +13,14 @@
 
 #include "guc.h"
 
+#include "hit_path.h"
+
 #include <limits.h>
 
 #include "utils/guc.h"
 
 /* dashcache.enabled: may this session be served from the cache? */
-bool		dc_enabled = true;
+DC_HIT_DATA bool dc_enabled = true;
 
 /* dashcache.memory, in kilobytes: all the shared memory there will ever be */
 int			dc_memory_kb = 64 * 1024;
@@ -30,7 +32,7 @@ int			dc_max_answer_kb = -1;
 int			dc_tenant_memory_limit = 0;
 
 /* dashcache.refresh_ahead: a part of an answer's life; 0: off */
-double		dc_refresh_ahead = 0.8;
+DC_HIT_DATA double dc_refresh_ahead = 0.8;
 
 /* dashcache.wait_timeout, in milliseconds; 0: never wait */
 int			dc_wait_timeout_ms = 10 * 1000;

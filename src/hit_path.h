@@ -16,11 +16,18 @@
 
 #include "postgres.h"
 
-/* Marks what every hit runs through: the linker puts it all on the same few pages. */
+#include "fmgr.h"
+
+/*
+ * Mark what every hit runs through, and the variables it reads: the linker puts
+ * it all on the same few pages.
+ */
 #if defined(__GNUC__) && defined(__ELF__)
-#define DC_HIT_PATH __attribute__((section(".text.hot.dashcache")))
+#define DC_HIT_PATH __attribute__((hot))
+#define DC_HIT_DATA __attribute__((section(".data.dashcache_hit")))
 #else
 #define DC_HIT_PATH
+#define DC_HIT_DATA
 #endif
 
 /* Memory will be needed soon.  These never fault, whatever the address. */
@@ -31,5 +38,16 @@
 #define dc_prefetch(address)		((void) (address))
 #define dc_prefetch_write(address)	((void) (address))
 #endif
+
+/* PG_DETOAST_DATUM_PACKED(), without a call where there is nothing to be done. */
+static inline struct varlena *
+dc_detoast_packed(Datum value)
+{
+	struct varlena *varlena = (struct varlena *) DatumGetPointer(value);
+
+	if (unlikely(VARATT_IS_COMPRESSED(varlena) || VARATT_IS_EXTERNAL(varlena)))
+		return pg_detoast_datum_packed(varlena);
+	return varlena;
+}
 
 #endif							/* DASHCACHE_HIT_PATH_H */

@@ -21,6 +21,7 @@
 #include "consistency/stamp.h"
 #include "demand.h"
 #include "guc.h"
+#include "hit_path.h"
 #include "persist/restore.h"
 #include "preload.h"
 #include "stats.h"
@@ -35,7 +36,7 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
-bool		dc_preloaded = false;
+DC_HIT_DATA bool dc_preloaded = false;
 
 static Size
 memory(void)

@@ -81,7 +81,7 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("dashboard must not be null")));
 
-	name = PG_GETARG_TEXT_PP(ARG_DASHBOARD);
+	name = (text *) dc_detoast_packed(PG_GETARG_DATUM(ARG_DASHBOARD));
 	call->dashboard = dc_metacache_dashboard_n(VARDATA_ANY(name),
 											   VARSIZE_ANY_EXHDR(name));
 	if (unlikely(call->dashboard == NULL))
@@ -90,7 +90,7 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 
 	call->request.tenant = PG_GETARG_DATUM(ARG_TENANT);
 	if (tenant_type == TEXTOID)
-		call->request.tenant = PointerGetDatum(PG_DETOAST_DATUM_PACKED(call->request.tenant));
+		call->request.tenant = PointerGetDatum(dc_detoast_packed(call->request.tenant));
 	call->request.tenant_type = tenant_type;
 	dc_acl_check_guard(call->dashboard, call->request.tenant, tenant_type);
 
@@ -98,7 +98,7 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 	call->nwidgets = call->dashboard->nwidgets;
 	if (!PG_ARGISNULL(ARG_WIDGET))
 	{
-		name = PG_GETARG_TEXT_PP(ARG_WIDGET);
+		name = (text *) dc_detoast_packed(PG_GETARG_DATUM(ARG_WIDGET));
 		call->one = true;
 		call->nwidgets = 1;
 		call->widgets = dc_metacache_widget_n(call->dashboard, VARDATA_ANY(name),
@@ -113,7 +113,7 @@ read_arguments(FunctionCallInfo fcinfo, Oid tenant_type, Call *call)
 				 errmsg("params must not be null"),
 				 errhint("Leave it out, or give '{}'.")));
 	/* only the header is looked at: no need to unpack the usual '{}' */
-	params = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(ARG_PARAMS));
+	params = dc_detoast_packed(PG_GETARG_DATUM(ARG_PARAMS));
 	memcpy(&header, VARDATA_ANY(params), sizeof(header));
 	if ((header & JB_FOBJECT) == 0)
 		ereport(ERROR,
@@ -174,6 +174,12 @@ append_meta(StringInfo out, const Summary *summary)
 					 (unsigned long long) summary->etag);
 }
 
+static inline void
+append(StringInfo out, const char *bytes, Size len)
+{
+	memcpy(dc_append_room(out, len), bytes, len);
+}
+
 /* Begin a varlena with room for what the answers took last time. */
 static void
 begin_answer(StringInfo out, const Call *call)
@@ -213,7 +219,7 @@ get(FunctionCallInfo fcinfo, Oid tenant_type)
 	/* with _meta, a single widget is a member of an object, too */
 	object = !call.one || with_meta;
 	if (object)
-		appendStringInfoChar(&out, '{');
+		append(&out, "{", 1);
 	for (int i = 0; i < call.nwidgets; i++)
 	{
 		DcWidget   *widget = &call.widgets[i];
@@ -221,9 +227,8 @@ get(FunctionCallInfo fcinfo, Oid tenant_type)
 		if (object)
 		{
 			if (i > 0)
-				appendStringInfoChar(&out, ',');
-			appendStringInfoString(&out, widget->json_name);
-			appendStringInfoChar(&out, ':');
+				append(&out, ",", 1);
+			append(&out, widget->json_name, widget->json_name_len);
 		}
 		start = out.len;
 		dc_fetch(&call.lookups[i], &out, &answer);
@@ -238,7 +243,7 @@ get(FunctionCallInfo fcinfo, Oid tenant_type)
 		append_meta(&out, &summary);
 	}
 	if (object)
-		appendStringInfoChar(&out, '}');
+		append(&out, "}", 1);
 
 	SET_VARSIZE(out.data, out.len);
 	PG_RETURN_POINTER(out.data);
@@ -318,7 +323,7 @@ fetch(FunctionCallInfo fcinfo, Oid tenant_type)
 		values[3] = nulls[3] ? (Datum) 0 : CStringGetTextDatum(answer.reason);
 		set_timestamp(&values[4], &nulls[4], answer.generated_at);
 		set_timestamp(&values[5], &nulls[5], answer.expires_at);
-		values[6] = Float8GetDatum(answer.compute_ms);
+		values[6] = Float8GetDatum(answer.compute_us / 1000.0);
 		snprintf(etag, sizeof(etag), "%016llx", (unsigned long long) answer.etag);
 		values[7] = CStringGetTextDatum(etag);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

@@ -33,8 +33,26 @@ typedef struct DcDependencies
 	DcDependency list[FLEXIBLE_ARRAY_MEMBER];
 } DcDependencies;
 
+/* So many a session remembers of a widget, so that they fill a cache line. */
+#define DC_REMEMBERED 4
+
 #define DC_DEPENDENCIES_SIZE(n) \
 	(offsetof(DcDependencies, list) + sizeof(DcDependency) * (Size) (n))
+
+/*
+ * What a session remembers of the dependencies of a widget's answers: those that
+ * differ between tenants, and what was counted on the others.  As long as nothing
+ * is pushed on any stamp for every tenant, a hit need not look at these.
+ */
+typedef struct DcRemembered
+{
+	uint64		definition;		/* whose; 0: nothing is remembered */
+	uint64		pushes_of_all;	/* dc_stamp_pushes_of_all() at that time */
+	uint64		seen_of_all;	/* the pushes on those that are the same for
+								 * all */
+	uint32		n;
+	DcDependency list[DC_REMEMBERED];
+} DcRemembered;
 
 /* The number of a stamp, for the tenant with these hashes. */
 static inline uint32

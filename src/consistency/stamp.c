@@ -58,12 +58,14 @@ typedef struct SharedStamps
 {
 	/* see dc_xid_settled(); 0: not known yet */
 	pg_atomic_uint64 floor;
+	/* see dc_stamp_pushes_of_all() */
+	pg_atomic_uint64 pushes_of_all;
 	uint32		nstamps;		/* a power of two; set at start */
-	char		pad[PG_CACHE_LINE_SIZE - 16];
+	char		pad[PG_CACHE_LINE_SIZE - 20];
 	DcSharedStamp stamps[FLEXIBLE_ARRAY_MEMBER];
 } SharedStamps;
 
-static SharedStamps *shared = NULL;
+static DC_HIT_DATA SharedStamps *shared = NULL;
 
 StaticAssertDecl(sizeof(DcSharedStamp) == 128, "a stamp fills two cache lines");
 
@@ -90,6 +92,7 @@ dc_stamp_shmem_init(void *place, Size memory)
 {
 	shared = place;
 	pg_atomic_init_u64(&shared->floor, 0);
+	pg_atomic_init_u64(&shared->pushes_of_all, 0);
 	shared->nstamps = stamps_for(memory);
 	for (uint32 i = 0; i < shared->nstamps; i++)
 	{
@@ -216,6 +219,8 @@ dc_stamp_push(uint32 stamp_number, uint64 writer)
 			/* whoever sees the new version without the lock sees no more */
 			pg_atomic_write_u64(&stamp->version, version + 1);
 			SpinLockRelease(&stamp->mutex);
+			if (stamp_number & DC_STAMP_OF_ALL)
+				pg_atomic_fetch_add_u64(&shared->pushes_of_all, 1);
 			return version;
 		}
 		SpinLockRelease(&stamp->mutex);
@@ -232,6 +237,18 @@ DC_HIT_PATH uint64
 dc_stamp_version(uint32 stamp_number)
 {
 	return pg_atomic_read_u64(&stamp_at(stamp_number)->version);
+}
+
+/*
+ * The number of pushes so far on all stamps for every tenant together; no lock.  As
+ * long as it does not change none of them has a new writer, for who looks at it
+ * first: a push is counted after it is made, and before its commit can become
+ * visible.
+ */
+DC_HIT_PATH uint64
+dc_stamp_pushes_of_all(void)
+{
+	return pg_atomic_read_u64(&shared->pushes_of_all);
 }
 
 /* Copy a stamp. */

@@ -94,6 +94,7 @@ extern uint32 dc_stamp_of_all(uint64 watch);
 
 extern uint64 dc_stamp_push(uint32 stamp, uint64 writer);
 extern uint64 dc_stamp_version(uint32 stamp);
+extern uint64 dc_stamp_pushes_of_all(void);
 extern void dc_stamp_read(uint32 stamp, DcStamp *copy);
 extern void dc_stamp_settle(uint32 stamp, uint64 writer);
 extern void dc_stamp_next_round(uint32 stamp, uint64 passed);

@@ -342,6 +342,19 @@ sees_all(const DcProof *proof, const DcDependencies *dependencies)
 }
 
 /*
+ * Does the snapshot see every writer that the entry has seen, for it is newer than
+ * the entry's, or than all of those writers?  False where it is not certain.
+ */
+static pg_attribute_always_inline bool
+sees_newest(const DcProof *proof, const DcSnapshot *snapshot)
+{
+	if (snapshot->xmax <= proof->snapshot_xmax &&
+		snapshot->xmin <= proof->snapshot_xmax - proof->newest_before)
+		return false;
+	return dc_xid_settled(snapshot->xmin);
+}
+
+/*
  * The short way to "valid", for what is nearly every hit: no stamp has gained
  * a writer, and the snapshot sees every writer the entry has seen, because it
  * is newer than the entry's or than all of those writers.  False means: look
@@ -351,12 +364,71 @@ DC_HIT_PATH bool
 dc_proof_holds(const DcProof *proof, const DcDependencies *dependencies,
 			   const DcSnapshot *snapshot)
 {
-	if (snapshot->xmax <= proof->snapshot_xmax &&
-		snapshot->xmin <= proof->snapshot_xmax - proof->newest_before)
+	return sees_newest(proof, snapshot) && sees_all(proof, dependencies);
+}
+
+/*
+ * Remember what answers depend on, for dc_proof_holds_remembered().  "definition" is
+ * the number of their definition, which belongs to no other.
+ */
+void
+dc_dependencies_remember(DcRemembered *remembered, uint64 definition,
+						 const DcDependencies *dependencies)
+{
+	remembered->definition = 0;
+	remembered->n = 0;
+	for (uint32 i = 0; i < dependencies->n; i++)
+	{
+		const DcDependency *dependency = &dependencies->list[i];
+
+		if (dependency->hash < 0)
+		{
+			/* what else is the same for all tenants is not counted with these */
+			if (!(dependency->key & DC_STAMP_OF_ALL))
+				return;
+		}
+		else if (remembered->n == DC_REMEMBERED)
+			return;
+		else
+			remembered->list[remembered->n++] = *dependency;
+	}
+	remembered->definition = definition;
+	remembered->pushes_of_all = PG_UINT64_MAX;
+}
+
+/* Count the pushes on the stamps that are the same for all tenants. */
+static pg_noinline void
+count_of_all(DcRemembered *remembered, const DcDependencies *dependencies)
+{
+	remembered->pushes_of_all = dc_stamp_pushes_of_all();
+	/* what is pushed from now on will be found not to be counted */
+	pg_read_barrier();
+	remembered->seen_of_all = 0;
+	for (uint32 i = 0; i < dependencies->n; i++)
+	{
+		if (dependencies->list[i].hash < 0)
+			remembered->seen_of_all += dc_stamp_version(dependencies->list[i].key);
+	}
+}
+
+/*
+ * dc_proof_holds(), for answers of the definition whose dependencies are remembered.
+ * It looks at nothing but the stamps of the tenant.
+ */
+DC_HIT_PATH bool
+dc_proof_holds_remembered(const DcProof *proof, const DcDependencies *dependencies,
+						  DcRemembered *remembered, const DcSnapshot *snapshot)
+{
+	uint64		pushes;
+
+	if (!sees_newest(proof, snapshot))
 		return false;
-	if (!dc_xid_settled(snapshot->xmin))
-		return false;
-	return sees_all(proof, dependencies);
+	if (unlikely(remembered->pushes_of_all != dc_stamp_pushes_of_all()))
+		count_of_all(remembered, dependencies);
+	pushes = remembered->seen_of_all;
+	for (uint32 i = 0; i < remembered->n; i++)
+		pushes += dc_stamp_version(dc_dependency_stamp(&remembered->list[i], proof->rest));
+	return pushes == proof->seen;
 }
 
 /*

@@ -108,6 +108,12 @@ extern bool dc_proof_make(DcProof *proof, const DcDependencies *dependencies,
 						  const uint32 *hashes, const DcSnapshot *snapshot);
 extern bool dc_proof_holds(const DcProof *proof, const DcDependencies *dependencies,
 						   const DcSnapshot *snapshot);
+extern void dc_dependencies_remember(DcRemembered *remembered, uint64 definition,
+									 const DcDependencies *dependencies);
+extern bool dc_proof_holds_remembered(const DcProof *proof,
+									  const DcDependencies *dependencies,
+									  DcRemembered *remembered,
+									  const DcSnapshot *snapshot);
 extern DcVerdict dc_proof_check(const DcProof *proof, const DcDependencies *dependencies,
 								const DcSnapshot *snapshot, DcCulprit *culprit);
 extern bool dc_proof_holds_on(const DcProof *proof, const DcDependencies *dependencies,

@@ -28,7 +28,7 @@
  * Raise it with any change of the format or of what the fields mean, such as that
  * of a tenant's bytes, of a hash, or of a stamp's number.
  */
-#define FORMAT 4
+#define FORMAT 5
 
 static const char magic[8] = "dashc\r\n\032";
 

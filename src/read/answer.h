@@ -42,7 +42,7 @@ typedef struct DcAnswer
 	const char *reason;			/* NULL: it is the one from the cache */
 	TimestampTz generated_at;
 	TimestampTz expires_at;
-	double		compute_ms;
+	uint64		compute_us;
 	uint64		etag;
 } DcAnswer;
 

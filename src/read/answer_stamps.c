@@ -39,7 +39,7 @@
 uint32
 dc_definition_stamp(uint32 widget)
 {
-	return dc_stamp_of_tenant(DEFINITION_WATCH, widget);
+	return dc_stamp_of_all(hash_combine64(DEFINITION_WATCH, widget));
 }
 
 static uint32

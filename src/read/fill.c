@@ -179,7 +179,7 @@ dc_fill_compute(DcLookup *lookup, DcComputed *computed)
 	answer->source = DC_FROM_DATABASE;
 	answer->generated_at = computed->generated_at;
 	answer->expires_at = computed->expires_at;
-	answer->compute_ms = computed->duration_us / 1000.0;
+	answer->compute_us = computed->duration_us;
 	answer->etag = hash_bytes_extended((const unsigned char *) out->data + start,
 									   out->len - start, 0);
 }

@@ -67,6 +67,9 @@ has_own_writes(const DcWidget *widget)
 	return false;
 }
 
+/* Recovery never begins again in a process that has seen its end. */
+static DC_HIT_DATA bool recovery_over = false;
+
 /* Why the cache must not be asked; NULL if it may. */
 static DC_HIT_PATH const char *
 bypass_reason(DcWidget *widget, Snapshot snapshot)
@@ -77,8 +80,9 @@ bypass_reason(DcWidget *widget, Snapshot snapshot)
 		return "disabled";
 	if (widget->never_cached)
 		return "ttl 0";
-	if (RecoveryInProgress())
+	if (unlikely(!recovery_over) && RecoveryInProgress())
 		return "standby";
+	recovery_over = true;
 	if (widget->broken || !dc_metacache_standing_same(widget))
 		return "uncertain";
 	if (IsolationIsSerializable())
@@ -185,10 +189,42 @@ too_new_for_clock(const DcWidget *widget, const DcSharedEntry *entry)
 }
 
 /*
+ * Does an entry serve, as nearly all do?  Its partition is locked.  False means:
+ * ask dc_proof_check().
+ */
+static pg_attribute_always_inline bool
+holds_at_once(const DcLookup *lookup, const DcSharedEntry *entry)
+{
+	const DcSharedDefinition *definition = dc_entry_definition(entry);
+	DcRemembered *remembered = &lookup->widget->remembered;
+
+	if (unlikely(remembered->definition != definition->number))
+	{
+		dc_dependencies_remember(remembered, definition->number,
+								 DC_ENTRY_DEPENDENCIES(entry));
+		return false;
+	}
+	return dc_proof_holds_remembered(DC_ENTRY_PROOF(entry), DC_ENTRY_DEPENDENCIES(entry),
+									 remembered, &lookup->snapshot);
+}
+
+/* Judge an entry for the lookup's snapshot.  Its partition is locked. */
+static pg_attribute_always_inline DcVerdict
+judge(const DcLookup *lookup, const DcSharedEntry *entry, DcCulprit *culprit)
+{
+	if (too_new_for_clock(lookup->widget, entry))
+		return DC_OLD_SNAPSHOT;
+	if (likely(holds_at_once(lookup, entry)))
+		return DC_VALID;
+	return dc_proof_check(DC_ENTRY_PROOF(entry), DC_ENTRY_DEPENDENCIES(entry),
+						  &lookup->snapshot, culprit);
+}
+
+/*
  * Copy an entry's answer.  Its partition is locked; what is compressed is left
  * for finish_serving(), when it is not.
  */
-static DC_HIT_PATH void
+static pg_attribute_always_inline void
 serve(DcLookup *lookup, DcSharedEntry *entry, TimestampTz now,
 	  DcAnswerSource source, const char *reason)
 {
@@ -199,14 +235,11 @@ serve(DcLookup *lookup, DcSharedEntry *entry, TimestampTz now,
 	answer->reason = reason;
 	answer->generated_at = entry->generated_at;
 	answer->expires_at = entry->expires_at;
-	answer->compute_ms = entry->compute_us / 1000.0;
+	answer->compute_us = entry->compute_us;
 	answer->etag = entry->etag;
 	if (entry->payload_len == entry->answer_len)
 	{
-		enlargeStringInfo(lookup->out, entry->payload_len);
-		dc_entry_copy(entry, lookup->out->data + lookup->out->len);
-		lookup->out->len += entry->payload_len;
-		lookup->out->data[lookup->out->len] = '\0';
+		dc_entry_copy(entry, dc_append_room(lookup->out, entry->payload_len));
 	}
 	else
 	{
@@ -259,8 +292,7 @@ dc_lookup_try_cache(DcLookup *lookup)
 
 	/* what has expired need not be judged, but to be served nevertheless */
 	if (now < entry->expires_at || widget->max_stale_us > 0)
-		verdict = too_new_for_clock(widget, entry) ? DC_OLD_SNAPSHOT :
-			dc_proof_check(DC_ENTRY_PROOF(entry), DC_ENTRY_DEPENDENCIES(entry), &lookup->snapshot, &culprit);
+		verdict = judge(lookup, entry, &culprit);
 	if (now >= entry->expires_at)
 		reason = "expired";
 	else
@@ -319,8 +351,7 @@ dc_lookup_last_answer(DcLookup *lookup, bool really)
 
 	if (entry == NULL)
 		return false;
-	verdict = too_new_for_clock(lookup->widget, entry) ? DC_OLD_SNAPSHOT :
-		dc_proof_check(DC_ENTRY_PROOF(entry), DC_ENTRY_DEPENDENCIES(entry), &lookup->snapshot, &culprit);
+	verdict = judge(lookup, entry, &culprit);
 	usable = dc_stale_usable(lookup->widget, &lookup->snapshot, entry, verdict, now);
 	if (usable && really)
 		serve(lookup, entry, now, DC_FROM_STALE,
@@ -339,8 +370,8 @@ dc_lookup_log(const DcLookup *lookup, const char *what)
 {
 	const char *reason = lookup->answer->reason;
 
-	/* what ereport() would ask first, without a call */
-	if (likely(log_min_messages > DEBUG1 && client_min_messages > DEBUG1))
+	/* ereport() would find that out with more ado */
+	if (likely(!message_level_is_interesting(DEBUG1)))
 		return;
 	ereport(DEBUG1,
 			(errmsg_internal("dashcache %s: widget \"%s\" of dashboard \"%s\"%s%s%s",

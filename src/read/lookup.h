@@ -51,4 +51,18 @@ extern bool dc_lookup_try_cache(DcLookup *lookup);
 extern bool dc_lookup_last_answer(DcLookup *lookup, bool really);
 extern void dc_lookup_log(const DcLookup *lookup, const char *what);
 
+/* Room for so many bytes at the end of a buffer, which then counts as filled. */
+static inline char *
+dc_append_room(StringInfo out, Size len)
+{
+	char	   *room;
+
+	if (unlikely((Size) (out->maxlen - out->len) <= len))
+		enlargeStringInfo(out, (int) len);
+	room = out->data + out->len;
+	out->len += (int) len;
+	out->data[out->len] = '\0';
+	return room;
+}
+
 #endif							/* DASHCACHE_LOOKUP_H */

@@ -14,6 +14,7 @@
 #include "read/tenant.h"
 
 #include "hit_path.h"
+#include "mix.h"
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -91,7 +92,7 @@ dc_tenant_bytes(const DcTenantType *type, Datum *tenant, const char **bytes)
 	}
 	if (type->len == -1)
 	{
-		struct varlena *value = PG_DETOAST_DATUM_PACKED(*tenant);
+		struct varlena *value = dc_detoast_packed(*tenant);
 
 		*bytes = VARDATA_ANY(value);
 		return VARSIZE_ANY_EXHDR(value);
@@ -127,6 +128,8 @@ dc_tenant_hash(DcTenantType *type, Datum tenant, const char *bytes, uint32 len)
 	if (type->by_equality)
 		return DatumGetUInt32(FunctionCall1Coll(&type->hash, type->collation,
 												tenant));
+	if (type->byval)
+		return (uint32) dc_mix64(tenant);
 	return hash_bytes((const unsigned char *) bytes, len);
 }
 

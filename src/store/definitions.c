@@ -74,6 +74,7 @@ make(const DcKey *key, const DcContent *content)
 	{
 		DcSharedDefinition *definition = dc_definition_at(ref);
 
+		definition->number = pg_atomic_add_fetch_u64(&dc_store->definition_numbers, 1);
 		definition->version = key->version;
 		definition->database = key->database;
 		definition->widget = key->widget;

@@ -45,11 +45,20 @@ dc_store_used(DcSharedEntry *entry, TimestampTz now)
 DC_HIT_PATH void
 dc_entry_copy(const DcSharedEntry *entry, char *to)
 {
-	const DcPiece *piece = dc_piece_of(entry);
 	const char *from = (const char *) entry + DC_ENTRY_HEAD(entry);
-	Size		room = dc_piece_room(piece) - DC_ENTRY_HEAD(entry);
 	Size		left = entry->payload_len;
+	const DcPiece *piece;
+	Size		room;
 
+	/* without a look at the piece */
+	if (likely(pg_atomic_read_u32(&unconstify(DcSharedEntry *, entry)->marks) & DC_MARK_WHOLE))
+	{
+		memcpy(to, from, left);
+		return;
+	}
+
+	piece = dc_piece_of(entry);
+	room = dc_piece_room(piece) - DC_ENTRY_HEAD(entry);
 	while (left > room)
 	{
 		memcpy(to, from, room);
@@ -108,6 +117,8 @@ copy_payload(DcSharedEntry *entry, const char *from)
 	Size		room = dc_piece_room(piece) - DC_ENTRY_HEAD(entry);
 	Size		left = entry->payload_len;
 
+	if (left <= room)
+		dc_entry_mark(entry, DC_MARK_WHOLE);
 	while (left > room)
 	{
 		memcpy(to, from, room);

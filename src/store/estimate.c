@@ -28,6 +28,8 @@
 
 #include "store/estimate.h"
 
+#include "hit_path.h"
+
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "utils/timestamp.h"
@@ -65,7 +67,7 @@ typedef struct Known
 } Known;
 
 volatile uint32 *dc_estimate_threshold = NULL;
-DcEstimateLocal dc_estimate_local = {.granted = 1,.left = 1};
+DC_HIT_DATA DcEstimateLocal dc_estimate_local = {.granted = 1,.left = 1};
 
 static DcSharedEstimate *shared = NULL;
 static Known known[256];
@@ -113,6 +115,7 @@ dc_estimate_attach(void *place)
 	shared = place;
 	LWLockRegisterTranche(shared->tranche, "dashcache_estimate");
 	dc_estimate_threshold = &shared->threshold;
+	dc_estimate_local.threshold = shared->threshold;
 }
 
 static void
@@ -120,6 +123,7 @@ grant(void)
 {
 	dc_estimate_local.granted = dc_estimate_local.left = GRANTED;
 	dc_estimate_local.hits = 0;
+	dc_estimate_local.threshold = shared->miniature.threshold;
 }
 
 static Known *

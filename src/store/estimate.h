@@ -32,9 +32,9 @@ extern Size dc_estimate_shmem_size(Size memory);
 extern void dc_estimate_shmem_init(void *place, Size memory, DcEstimateStore store_of);
 extern void dc_estimate_attach(void *place);
 
-extern void dc_estimate_sampled_hit(const DcSharedEntry *entry, TimestampTz now, bool stale);
+extern pg_noinline void dc_estimate_sampled_hit(const DcSharedEntry *entry, TimestampTz now, bool stale);
 extern void dc_estimate_flush(void);
-extern void dc_estimate_flush_soon(TimestampTz now);
+extern pg_noinline void dc_estimate_flush_soon(TimestampTz now);
 extern void dc_estimate_sampled_fill(const DcKey *key, const DcContent *content, Size size);
 extern void dc_estimate_sampled_removal(uint32 hash);
 extern void dc_estimate_read(DcEstimate *estimate);
@@ -49,6 +49,7 @@ typedef struct DcEstimateLocal
 	uint32		granted;
 	uint32		left;
 	uint32		hits;
+	uint32		threshold;		/* as it was when this session last told */
 } DcEstimateLocal;
 
 extern DcEstimateLocal dc_estimate_local;
@@ -60,7 +61,7 @@ dc_estimate_hit(const DcSharedEntry *entry, TimestampTz now, bool stale)
 	dc_estimate_local.hits++;
 	if (unlikely(--dc_estimate_local.left == 0))
 		dc_estimate_flush_soon(now);
-	if (unlikely(entry->hash < *dc_estimate_threshold))
+	if (unlikely(entry->hash < dc_estimate_local.threshold))
 		dc_estimate_sampled_hit(entry, now, stale);
 }
 

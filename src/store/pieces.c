@@ -27,6 +27,8 @@
 
 #include "store/pieces.h"
 
+#include "hit_path.h"
+
 #include "port/pg_bitutils.h"
 #include "storage/lwlock.h"
 
@@ -65,7 +67,7 @@ typedef struct SharedPieces
 	DcRef		lists[NLISTS];
 } SharedPieces;
 
-char	   *dc_pieces_base = NULL;
+DC_HIT_DATA char *dc_pieces_base = NULL;
 static SharedPieces *shared = NULL;
 
 static FreePiece *

@@ -29,6 +29,7 @@
 #include "store/store_internal.h"
 
 #include "hit_path.h"
+#include "mix.h"
 #include "stats.h"
 #include "store/estimate.h"
 
@@ -36,7 +37,10 @@
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 
-DcSharedStore *dc_store = NULL;
+DC_HIT_DATA DcSharedStore *dc_store = NULL;
+
+/* The number of buckets, less one. */
+static DC_HIT_DATA uint32 bucket_mask = 0;
 
 /* The least that dc_store_shmem_init() can work with. */
 Size
@@ -53,6 +57,7 @@ dc_store_shmem_init(void *place, Size size)
 	dc_store->tranche = LWLockNewTrancheId();
 	pg_atomic_init_u32(&dc_store->evict_next, 0);
 	pg_atomic_init_u32(&dc_store->mean_worth, 0);
+	pg_atomic_init_u64(&dc_store->definition_numbers, 0);
 	pg_atomic_init_u64(&dc_store->evicted_at, 0);
 	pg_atomic_init_u64(&dc_store->evicted_idle_us, 0);
 	for (int i = 0; i < DC_STORE_EVENTS; i++)
@@ -89,6 +94,7 @@ void
 dc_store_attach(void *place)
 {
 	dc_store = place;
+	bucket_mask = dc_store->nbuckets - 1;
 	LWLockRegisterTranche(dc_store->tranche, "dashcache_store");
 	dc_chains_attach((char *) place + dc_store->chains_offset);
 	dc_pieces_attach((char *) place + dc_store->pieces_offset);
@@ -98,21 +104,19 @@ dc_store_attach(void *place)
 DC_HIT_PATH uint32
 dc_store_hash(const DcKey *key)
 {
-	uint32		hash;
+	uint64		hash = dc_mix64((uint64) key->tenant_hash << 32 | key->widget);
 
-	hash = hash_combine(key->tenant_hash, murmurhash32(key->widget));
-	hash = hash_combine(hash, murmurhash32(key->database));
 	if (key->params_len > 0)
-		hash = hash_combine(hash, hash_bytes((const unsigned char *) key->params,
-											 key->params_len));
-	return murmurhash32(hash);
+		hash = hash_bytes_extended((const unsigned char *) key->params,
+								   key->params_len, hash);
+	return (uint32) dc_mix64(hash ^ key->database);
 }
 
 static DC_HIT_PATH DcRef *
 bucket_of(uint32 hash)
 {
 	/* the low bits choose the partition, so that a bucket has one lock */
-	return &dc_store->buckets[hash & (dc_store->nbuckets - 1)];
+	return &dc_store->buckets[hash & bucket_mask];
 }
 
 static inline bool
@@ -124,24 +128,39 @@ is_of(const DcSharedEntry *entry, Oid database, uint32 widget, uint64 version)
 		definition->database == database;
 }
 
-static DC_HIT_PATH bool
+/* memcmp() == 0, without a call for a number, or for nothing. */
+static inline bool
+same_bytes(const char *a, const char *b, uint32 len)
+{
+	uint64		numbers[2];
+
+	if (len == 0)
+		return true;
+	if (len != sizeof(uint64))
+		return memcmp(a, b, len) == 0;
+	memcpy(&numbers[0], a, sizeof(uint64));
+	memcpy(&numbers[1], b, sizeof(uint64));
+	return numbers[0] == numbers[1];
+}
+
+static pg_attribute_always_inline bool
 same_but_tenant(const DcSharedEntry *entry, const DcKey *key)
 {
 	return entry->hash == key->hash &&
 		is_of(entry, key->database, key->widget, key->version) &&
 		entry->params_len == key->params_len &&
-		memcmp(DC_ENTRY_PARAMS(entry), key->params, key->params_len) == 0;
+		same_bytes(DC_ENTRY_PARAMS(entry), key->params, key->params_len);
 }
 
-static bool
+static pg_attribute_always_inline bool
 key_matches(const DcSharedEntry *entry, const DcKey *key)
 {
 	return same_but_tenant(entry, key) &&
 		entry->tenant_len == key->tenant_len &&
-		memcmp(DC_ENTRY_TENANT(entry), key->tenant, key->tenant_len) == 0;
+		same_bytes(DC_ENTRY_TENANT(entry), key->tenant, key->tenant_len);
 }
 
-static DC_HIT_PATH DcSharedEntry *
+static pg_attribute_always_inline DcSharedEntry *
 find_locked(const DcKey *key, DcRef *ref)
 {
 	DcRef		at = *bucket_of(key->hash);
@@ -180,12 +199,11 @@ dc_store_prefetch_entry(const DcKey *key)
 
 	if (ref != 0)
 	{
-		const char *entry = (const char *) dc_entry_at(ref);
+		const char *needed = (const char *) dc_entry_at(ref) + offsetof(DcSharedEntry, etag);
 
-		dc_prefetch(entry);
-		dc_prefetch_write(entry + 64);
-		dc_prefetch(entry + 2 * 64);
-		dc_prefetch(entry + 3 * 64);
+		dc_prefetch_write(needed);
+		dc_prefetch_write(needed + 64);
+		dc_prefetch(needed + 2 * 64);
 	}
 }
 
@@ -523,7 +541,8 @@ dc_store_restore(const DcKey *key, const DcContent *content,
 	entry = dc_entry_at(ref);
 	pg_atomic_write_u32(&entry->hits, usage->hits);
 	pg_atomic_write_u32(&entry->last_used, DC_SECONDS(usage->last_used_at));
-	pg_atomic_write_u32(&entry->marks, usage->marks);
+	pg_atomic_write_u32(&entry->marks, usage->marks |
+						(pg_atomic_read_u32(&entry->marks) & DC_MARK_WHOLE));
 	entry->unused_refreshes = usage->unused_refreshes;
 	entry->credit = usage->credit;
 
@@ -634,7 +653,7 @@ export_entry(const DcSharedEntry *entry, void *arg)
 	DcUsage		usage = {
 		.hits = dc_entry_hits(e),
 		.last_used_at = dc_entry_last_used(e),
-		.marks = pg_atomic_read_u32(&e->marks) & ~DC_MARK_COMMON,
+		.marks = pg_atomic_read_u32(&e->marks) & ~DC_MARKS_INTERNAL,
 		.unused_refreshes = e->unused_refreshes,
 		.credit = e->credit
 	};

@@ -101,6 +101,7 @@ typedef struct DcUsage
  */
 typedef struct DcSharedDefinition
 {
+	uint64		number;			/* never used twice while the server runs */
 	uint64		version;
 	Oid			database;
 	uint32		widget;
@@ -121,26 +122,29 @@ typedef struct DcSharedDefinition
  */
 typedef struct DcSharedEntry
 {
+	/* what a hit seldom needs, or not at all */
+	DcLinks		links[DC_CHAINS];
+	uint32		tenant_hash;
+	uint32		fresh_ms;		/* so long before generated_at; the most:
+								 * unknown */
+	uint32		valid_from;		/* second; 0: always */
+	pg_atomic_uint32 refresh_asked; /* see below */
+
+	/* what it does need, beside the data */
 	uint64		etag;
 	TimestampTz generated_at;
 	TimestampTz expires_at;
 	DcRef		definition;
 	uint32		hash;
-	uint32		tenant_hash;
+	DcRef		next;			/* in the hash chain */
 	uint32		tenant_len;
 	uint32		params_len;
 	uint32		payload_len;
 	uint32		answer_len;		/* larger, if the payload is compressed */
-	DcRef		next;			/* in the hash chain */
-	DcLinks		links[DC_CHAINS];
-	uint32		fresh_ms;		/* so long before generated_at; the most:
-								 * unknown */
-	uint32		valid_from;		/* second; 0: always */
 	uint32		compute_us;
 	pg_atomic_uint32 last_used; /* second; 0: never */
 	pg_atomic_uint32 hits;
 	pg_atomic_uint32 marks;		/* see below */
-	pg_atomic_uint32 refresh_asked; /* likewise */
 	uint16		proof_len;
 	uint8		unused_refreshes;	/* computed in the background so often,
 									 * since it was last used */
@@ -156,6 +160,10 @@ StaticAssertDecl(offsetof(DcSharedEntry, data) == 112, "an entry is small");
 #define DC_MARK_USED 2			/* used since it was computed */
 #define DC_MARK_OUTDATED 4		/* was found invalid by a newer snapshot */
 #define DC_MARK_COMMON 8		/* is counted in dc_stats_common() */
+#define DC_MARK_WHOLE 16		/* its payload is in one piece, with the rest */
+
+/* Those that say something about how the entry is kept, and nothing to others. */
+#define DC_MARKS_INTERNAL (DC_MARK_COMMON | DC_MARK_WHOLE)
 
 /* A time in whole seconds; they last until 2136. */
 #define DC_SECONDS(at) ((uint32) ((at) / USECS_PER_SEC))

@@ -56,6 +56,7 @@ typedef struct DcSharedStore
 	pg_atomic_uint64 said_at[DC_STORE_EVENTS];	/* TimestampTz */
 	pg_atomic_uint64 evicted_at;	/* TimestampTz; 0: never */
 	pg_atomic_uint64 evicted_idle_us;	/* how long unused it had been */
+	pg_atomic_uint64 definition_numbers;	/* the last that was used */
 	LWLock		definitions_lock;	/* of these: see definitions.c */
 	DcRef		definitions[DC_DEFINITION_BUCKETS];
 	DcPartition partitions[DC_PARTITIONS];

@@ -34,7 +34,9 @@
 DC_HIT_PATH bool
 dc_acl_is_owner(const DcDashboard *dashboard)
 {
-	return has_privs_of_role(GetUserId(), dashboard->owner);
+	Oid			user = GetUserId();
+
+	return user == dashboard->owner || has_privs_of_role(user, dashboard->owner);
 }
 
 /*

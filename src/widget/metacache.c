@@ -50,19 +50,19 @@ typedef struct DashboardSlot
 	DcDashboard *dashboard;
 } DashboardSlot;
 
-static HTAB *dashboards = NULL;
+static DC_HIT_DATA HTAB *dashboards = NULL;
 
 /* The one of them that was asked for last. */
-static DcDashboard *latest = NULL;
+static DC_HIT_DATA DcDashboard *latest = NULL;
 static MemoryContext kept = NULL;
 
 /* Dashboards that are obsolete and not yet freed. */
 static List *obsolete = NIL;
 
 /* Counts what has made everything obsolete. */
-static uint64 generation = 1;
-static uint64 dashboards_generation = 0;
-static Oid	widget_relid = InvalidOid;
+static DC_HIT_DATA uint64 generation = 1;
+static DC_HIT_DATA uint64 dashboards_generation = 0;
+static DC_HIT_DATA Oid widget_relid = InvalidOid;
 
 static void
 relation_changed(Datum arg, Oid relid)
@@ -365,7 +365,9 @@ read_widget(HeapTuple tuple, TupleDesc desc, void *arg)
 	widget->name_len = strlen(widget->name);
 	initStringInfo(&json_name);
 	escape_json(&json_name, widget->name);
+	appendStringInfoChar(&json_name, ':');
 	widget->json_name = json_name.data;
+	widget->json_name_len = json_name.len;
 	widget->version = DatumGetUInt64(value[DC_WIDGET_VERSION]);
 	widget->owner = DatumGetObjectId(value[DC_WIDGET_OWNER]);
 	widget->query = TextDatumGetCString(value[DC_WIDGET_QUERY]);

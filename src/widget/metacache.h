@@ -15,6 +15,7 @@
 #include "fmgr.h"
 #include "utils/timestamp.h"
 
+#include "consistency/dependencies.h"
 #include "stats.h"
 #include "widget/settings.h"
 #include "widget/code.h"
@@ -83,15 +84,17 @@ typedef struct DcWidget
 	int64		max_stale_us;	/* 0: no answer but the right one */
 	uint64		standing_checked;	/* generation; 0: not yet */
 	Size		size;			/* of its latest answer, to make room at once */
+	char	   *json_name;		/* quoted, and a colon: begins a member */
+	uint32		json_name_len;
 	bool		standing_same;	/* when it was checked */
 	bool		never_cached;	/* ttl '0' */
 	bool		uses_params;
 	bool		uses_clock;
 	bool		broken;			/* has a problem: is computed at each call */
 	bool		untracked;		/* reads what no trigger watches, perhaps */
+	DcRemembered remembered;	/* of lookup.c */
 	DcTenantType tenant_type;
 
-	char	   *json_name;		/* quoted, for use as a member's name */
 	Oid			owner;
 	char	   *query;
 	bool		has_ttl;

@@ -44,7 +44,7 @@
 #include "utils/syscache.h"
 
 /* Counts what may have changed a role. */
-static uint64 generation = 1;
+static DC_HIT_DATA uint64 generation = 1;
 
 static void
 roles_changed(Datum arg, int cacheid, uint32 hashvalue)
