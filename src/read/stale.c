@@ -75,7 +75,7 @@ dc_stale_fresh_at(const DcProof *proof, const DcDependencies *dependencies,
 DC_HIT_PATH TimestampTz
 dc_stale_refresh_at(const DcSharedEntry *entry)
 {
-	if (dc_refresh_ahead == 0 || entry->expires_at == DT_NOEND)
+	if (entry->expires_at == DT_NOEND || dc_refresh_ahead == 0)
 		return DT_NOEND;
 	return entry->generated_at +
 		(TimestampTz) ((entry->expires_at - entry->generated_at) * dc_refresh_ahead);
