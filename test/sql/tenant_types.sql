@@ -127,6 +127,18 @@ SELECT dashcache_get('1', 'mixed'), dashcache_get(1, 'mixed');
 SELECT dashcache_get(' 1', 'mixed');
 SELECT widget, tenant, hits FROM dashcache_entries WHERE dashboard = 'mixed' ORDER BY 1, 2;
 
+-- A bigint, where the query takes an integer: without a way round by text, up to the limits
+CREATE TABLE typed (id int, x int);
+INSERT INTO typed SELECT id, 1 FROM unnest(ARRAY[0, 7, -7, 2147483647, -2147483648]) id;
+SELECT dashcache_define('w', 'SELECT $1::int AS tenant, count(*) FROM typed WHERE id = $1', 'limits') IS NOT NULL AS defined;
+SELECT t, dashcache_get(t::bigint, 'limits', 'w') FROM unnest(ARRAY[0, 7, -7, 2147483647, -2147483648]) t;
+SELECT t, source, data FROM unnest(ARRAY['0', '7', '-7', '2147483647', '-2147483648']) t, dashcache_fetch(t, 'limits', 'w');
+SELECT dashcache_get(2147483648, 'limits', 'w');
+SELECT dashcache_get(-2147483649, 'limits', 'w');
+SELECT source, data FROM dashcache_fetch(7::bigint, 'limits', 'w');
+SELECT dashcache_drop('w', 'limits') IS NOT NULL AS dropped;
+DROP TABLE typed;
+
 DROP EXTENSION dashcache;
 DROP EXTENSION citext;
 DROP TABLE t;
