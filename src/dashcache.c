@@ -21,6 +21,7 @@
 #include "demand.h"
 #include "warm/launcher.h"
 #include "warm/utility.h"
+#include "widget/definers.h"
 #include "widget/metacache.h"
 #include "widget/watched.h"
 
@@ -61,6 +62,7 @@ at_xact(XactEvent event, void *arg)
 	dc_writer_at_xact(event);
 	dc_own_at_xact(event);
 	dc_define_at_xact(event);
+	dc_definers_at_xact(event);
 	dc_metacache_at_xact(event);
 	dc_watched_at_xact(event);
 	dc_utility_at_xact(event);

@@ -24,7 +24,7 @@
  */
 #if defined(__GNUC__) && defined(__ELF__)
 #define DC_HIT_PATH __attribute__((hot))
-#define DC_HIT_DATA __attribute__((section(".data.dashcache_hit")))
+#define DC_HIT_DATA __attribute__((section("dashcache_hit")))
 #else
 #define DC_HIT_PATH
 #define DC_HIT_DATA

@@ -123,8 +123,9 @@ dc_stamp_key(uint64 watch)
 
 /*
  * The stamp of a number.  Those for every tenant have an eighth of all to
- * themselves.  There are few of them, and one that were shared with a busy
- * tenant would cost all the others a miss at each of its changes.
+ * themselves.  There are few of them (one for each source and each definition), and
+ * one that were shared with a busy tenant would cost all the others a miss at each
+ * of its changes.
  */
 static DC_HIT_PATH DcSharedStamp *
 stamp_at(uint32 number)

@@ -332,7 +332,6 @@ dc_proof_make(DcProof *proof, const DcDependencies *dependencies,
 static pg_attribute_always_inline bool
 sees_all(const DcProof *proof, const DcDependencies *dependencies)
 {
-	/* this is what a hit spends its time with */
 	uint64		pushes = 0;
 
 	for (uint32 i = 0; i < dependencies->n; i++)
@@ -355,12 +354,11 @@ sees_newest(const DcProof *proof, const DcSnapshot *snapshot)
 }
 
 /*
- * The short way to "valid", for what is nearly every hit: no stamp has gained
- * a writer, and the snapshot sees every writer the entry has seen, because it
- * is newer than the entry's or than all of those writers.  False means: look
- * closer.  Takes no lock.
+ * The short way to "valid": no stamp has gained a writer, and the snapshot sees
+ * every writer the entry has seen, because it is newer than the entry's or than
+ * all of those writers.  False means: look closer.  Takes no lock.
  */
-DC_HIT_PATH bool
+bool
 dc_proof_holds(const DcProof *proof, const DcDependencies *dependencies,
 			   const DcSnapshot *snapshot)
 {
@@ -369,7 +367,8 @@ dc_proof_holds(const DcProof *proof, const DcDependencies *dependencies,
 
 /*
  * Remember what answers depend on, for dc_proof_holds_remembered().  "definition" is
- * the number of their definition, which belongs to no other.
+ * the number of their definition, which belongs to no other.  What depends on too
+ * many stamps of the tenant is not remembered, and is looked at in full each time.
  */
 void
 dc_dependencies_remember(DcRemembered *remembered, uint64 definition,
@@ -412,8 +411,8 @@ count_of_all(DcRemembered *remembered, const DcDependencies *dependencies)
 }
 
 /*
- * dc_proof_holds(), for answers of the definition whose dependencies are remembered.
- * It looks at nothing but the stamps of the tenant.
+ * dc_proof_holds(), for answers of the definition whose dependencies are remembered,
+ * which is nearly every hit.  It looks at nothing but the stamps of the tenant.
  */
 DC_HIT_PATH bool
 dc_proof_holds_remembered(const DcProof *proof, const DcDependencies *dependencies,
@@ -435,7 +434,7 @@ dc_proof_holds_remembered(const DcProof *proof, const DcDependencies *dependenci
  * Judge an entry for a snapshot.  If the verdict is DC_CHANGED, *culprit says
  * which view differs first, and which transaction did it.
  */
-DC_HIT_PATH DcVerdict
+DcVerdict
 dc_proof_check(const DcProof *proof, const DcDependencies *dependencies,
 			   const DcSnapshot *snapshot, DcCulprit *culprit)
 {

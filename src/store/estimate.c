@@ -53,7 +53,7 @@ typedef struct DcSharedEstimate
 	TimestampTz started;		/* from when on seconds are counted */
 	TimestampTz halved;			/* when the counts were last halved */
 	pg_atomic_uint64 generation;	/* that of the likenesses */
-	/* it changes seldom, and is read with each hit */
+	/* it changes seldom, and is read with each fill */
 	uint32		threshold pg_attribute_aligned(PG_CACHE_LINE_SIZE);
 	DcMiniature miniature pg_attribute_aligned(PG_CACHE_LINE_SIZE);
 } DcSharedEstimate;

@@ -25,7 +25,7 @@ typedef struct DcEstimate
 /* What is left for the store of so many bytes of memory. */
 typedef Size (*DcEstimateStore) (Size memory);
 
-/* Keys whose hash is lower are sampled; read without a lock. */
+/* Keys whose hash is lower are sampled; read without a lock.  Hits use a copy. */
 extern volatile uint32 *dc_estimate_threshold;
 
 extern Size dc_estimate_shmem_size(Size memory);

@@ -18,6 +18,7 @@
 #include "widget/catalog.h"
 
 #include "mix.h"
+#include "widget/definers.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -533,6 +534,7 @@ dc_catalog_share_dashboard(const char *name)
 void
 dc_catalog_changed(void)
 {
+	dc_definers_announce();
 	CacheInvalidateRelcacheByRelid(dc_catalog_relid(DC_TABLE_WIDGET));
 	CommandCounterIncrement();
 }

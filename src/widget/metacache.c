@@ -25,6 +25,7 @@
 #include "preload.h"
 #include "widget/catalog.h"
 #include "widget/code.h"
+#include "widget/definers.h"
 #include "widget/redo.h"
 #include "widget/verified.h"
 
@@ -558,8 +559,7 @@ other_than_latest(const char *text, Size len)
 DC_HIT_PATH DcDashboard *
 dc_metacache_dashboard_n(const char *name, Size len)
 {
-	/* as whoever locks a table does, so that a commit is noticed in time */
-	AcceptInvalidationMessages();
+	dc_definers_hear();
 
 	if (dashboards == NULL || dashboards_generation != dc_metacache_generation())
 	{
